@@ -1,0 +1,53 @@
+"""Who answers: one agent is one class in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from persais_core import errors
+from persais_core.domain.chats import Language, Message
+from persais_core.tools.base import Context, Tool
+
+
+class Agent:
+    """Answers the messages of the chats it is active in.
+
+    A subclass either writes `reply`, or sets `prompt` (and `tools`) and lets the language model answer. Its docstring
+    tells the router, and people in /agents, what it is for.
+
+    Attributes:
+        name: the command that switches to it: `/name`.
+        title: how it is called, by language.
+        emoji: shown before the title.
+        keywords: words in a message that switch to it.
+        prompt: system prompt for the model; empty where `reply` is written.
+        tools: functions the model may call.
+    """
+
+    name: ClassVar[str] = ""
+    title: ClassVar[Mapping[Language, str]] = {}
+    emoji: ClassVar[str] = "🤖"
+    keywords: ClassVar[tuple[str, ...]] = ()
+    prompt: ClassVar[str] = ""
+    tools: ClassVar[tuple[Tool, ...]] = ()
+
+    async def reply(self, message: Message, context: Context) -> str:
+        """Answer one message in Markdown.
+
+        Raises:
+            AgentError: the agent has neither a `prompt` nor a `reply` of its own.
+        """
+        if not self.prompt:
+            raise errors.AgentError(f"agent {self.name} has neither a prompt nor a reply method")
+        return await context.ask(message.text, system=self.prompt)
+
+    @classmethod
+    def called(cls, language: Language) -> str:
+        """The agent's title in a language, or in any it has, or its name."""
+        return cls.title.get(language) or next(iter(cls.title.values()), cls.name.replace("_", " ").title())
+
+    @classmethod
+    def purpose(cls) -> str:
+        """First line of the docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]

@@ -1,0 +1,135 @@
+"""Running a program is a value in and a value out.
+
+A `Command` says everything about a child process before it starts, an `Outcome` everything after it ended. The child
+gets its own session, an environment built from nothing, and its whole process group is killed at the deadline, so that
+no grandchild outlives the question that was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KILL_AFTER = 3.0  # seconds between SIGTERM and SIGKILL
+
+
+@dataclass(frozen=True)
+class Command:
+    """One child process to be.
+
+    Args:
+        argv: program and arguments; never a shell line.
+        cwd: absolute working directory.
+        env: the whole environment of the child; nothing is inherited.
+        stdin: bytes given on standard input, then end of file.
+        timeout_seconds: wall clock until the process group is ended.
+        max_output_bytes: of stdout and of stderr each; the rest is read and dropped.
+        pass_fds: descriptors the child keeps.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+    timeout_seconds: float = 60.0
+    max_output_bytes: int = 1_000_000
+    pass_fds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a `Command`; true when it exited 0 within its time."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool = False
+    output_cut: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether the command succeeded."""
+        return self.exit_code == 0 and not self.timed_out
+
+
+async def run(command: Command, *, on_line: Callable[[str], None] | None = None) -> Outcome:
+    """Run a command to its end or its deadline.
+
+    Args:
+        command: what to run.
+        on_line: called with each line of stderr as it arrives, for progress.
+
+    Returns:
+        The outcome; a program that could not be found gives exit code 127 and says so on stderr.
+    """
+    started = time.monotonic()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command.argv,
+            cwd=command.cwd,
+            env=dict(command.env),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=command.pass_fds,
+        )
+    except OSError as error:
+        return Outcome(127, "", f"{command.argv[0]}: {error.strerror}", time.monotonic() - started)
+    assert process.stdin and process.stdout and process.stderr
+    cut = False
+
+    async def read(stream: asyncio.StreamReader, tell: Callable[[str], None] | None) -> str:
+        nonlocal cut
+        kept, line = bytearray(), bytearray()
+        while chunk := await stream.read(65536):
+            room = command.max_output_bytes - len(kept)
+            cut = cut or len(chunk) > room
+            kept += chunk[: max(room, 0)]
+            if tell:
+                line += chunk
+                *whole, rest = bytes(line).split(b"\n")
+                line = bytearray(rest[-4096:])
+                for item in whole:
+                    tell(item.decode("utf-8", "replace"))
+        return kept.decode("utf-8", "replace")
+
+    async def feed(stream: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            stream.write(command.stdin)
+            await stream.drain()
+        with contextlib.suppress(ConnectionError):
+            stream.close()
+
+    work = asyncio.gather(
+        read(process.stdout, None), read(process.stderr, on_line), feed(process.stdin), process.wait()
+    )
+    timed_out = False
+    try:
+        await asyncio.wait_for(asyncio.shield(work), command.timeout_seconds)
+    except TimeoutError:
+        timed_out = True
+    finally:
+        await _end_group(process.pid, asyncio.shield(work), gently=timed_out)
+    stdout, stderr, _, exit_code = await work
+    return Outcome(exit_code, stdout, stderr, time.monotonic() - started, timed_out, cut)
+
+
+async def _end_group(pid: int, work: asyncio.Future[object], *, gently: bool) -> None:
+    """End whatever is left of the child's process group, also when we are being cancelled."""
+    if gently:
+        _signal_group(pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(work, KILL_AFTER)
+    _signal_group(pid, signal.SIGKILL)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -1,0 +1,1 @@
+"""Frozen values that cross rooms. They know no database, no network and no library but pydantic."""

@@ -1,0 +1,177 @@
+"""What passes through an evolution: the plan, the change that carries it out, and the verdicts on it."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from persais_core.domain.chats import Language, Value
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
+PLANNED_FILE = re.compile(r"(bot/(agents|tools|schemas)|tests/(agents|tools|schemas))/[a-z0-9_]+\.py\Z")
+
+PartKind = Literal["agent", "tool", "schema"]
+
+
+class ChangeState(StrEnum):
+    """Where a change stands. The order is the order of its life."""
+
+    PLANNING = "planning"
+    SCAFFOLDING = "scaffolding"
+    CODING = "coding"
+    VERIFYING = "verifying"
+    DELIVERING = "delivering"
+    AWAITING_APPROVAL = "awaiting_approval"
+    DEPLOYING = "deploying"
+    DEPLOYED = "deployed"
+    ABORTED = "aborted"
+    FAILED = "failed"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will happen to the change any more."""
+        return self in {ChangeState.DEPLOYED, ChangeState.ABORTED, ChangeState.FAILED}
+
+
+class FieldSpec(Value):
+    """One field of a schema, written `name:type` or `name:type?` where it may be empty."""
+
+    name: str
+    type: Literal["str", "int", "float", "bool", "datetime", "date"]
+    optional: bool = False
+
+
+class Part(Value):
+    """One new agent, tool or schema.
+
+    Args:
+        name: snake_case; the file, the command and the table are named after it.
+        title: as the user reads it.
+        keywords: words that route a message to an agent.
+        fields: of a schema.
+    """
+
+    kind: PartKind
+    name: str
+    title: str = ""
+    emoji: str = "🤖"
+    keywords: tuple[str, ...] = ()
+    description: str = ""
+    fields: tuple[FieldSpec, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _usable_name(cls, name: str) -> str:
+        if not NAME.match(name):
+            raise ValueError(f"{name!r} is no usable name: a-z, 0-9 and _, starting with a letter, at most 40 characters")
+        if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+            raise ValueError(f"{name!r} is a word of the Python language; choose another name")
+        return name
+
+
+class Plan(Value):
+    """What a change is going to do, before anything is written.
+
+    Exactly one of three shapes: work (`create` or `edit` not empty), a `question` to the owner, or a `decline`.
+
+    Args:
+        understood: the request in one sentence, in the owner's language.
+        slug: becomes the branch `feat/<slug>-v<n>`.
+        create: new parts, scaffolded from templates before the coder starts.
+        edit: existing files to change, relative to the project.
+        steps: what the coder is to do, one sentence each.
+        question: what must be known first.
+        decline: why it cannot be done.
+    """
+
+    understood: str = Field(min_length=1, max_length=2000)
+    slug: str = "change"
+    create: tuple[Part, ...] = ()
+    edit: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    question: str | None = None
+    decline: str | None = None
+
+    @field_validator("slug")
+    @classmethod
+    def _usable_slug(cls, slug: str) -> str:
+        if not SLUG.match(slug) or len(slug) > 50:
+            raise ValueError("slug: lower-case words joined by hyphens, at most 50 characters")
+        return slug
+
+    @field_validator("edit")
+    @classmethod
+    def _inside_the_project(cls, edit: tuple[str, ...]) -> tuple[str, ...]:
+        for path in edit:
+            if not PLANNED_FILE.match(path):
+                raise ValueError(
+                    f"{path!r} may not be changed: only bot/agents, bot/tools, bot/schemas and their tests may"
+                )
+        return edit
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Plan:
+        shapes = [bool(self.create or self.edit), self.question is not None, self.decline is not None]
+        if sum(shapes) != 1:
+            raise ValueError("a plan either creates or edits something, or asks one question, or declines")
+        if len(self.create) + len(self.edit) > 10:
+            raise ValueError("a plan of more than 10 parts is too large; do it in several changes")
+        names = [(part.kind, part.name) for part in self.create]
+        if len(names) != len(set(names)):
+            raise ValueError("two parts of one kind have the same name")
+        return self
+
+
+class Verdict(Value):
+    """What one check found.
+
+    Args:
+        check: paths, imports, secrets, lint, typecheck or tests.
+        passed: whether the change may go on.
+        summary: one line for the card.
+        findings: one line each, for the coder to mend: where, what, and what to do instead.
+        seconds: how long the check took.
+    """
+
+    check: str
+    passed: bool
+    summary: str = ""
+    findings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Change(Value):
+    """One evolution of the bot, from the request to its end.
+
+    Args:
+        id: number shown to people; never used twice.
+        base: commit of main it started from, 40 hex digits.
+        commit: what was delivered, or None before.
+        files: changed paths, relative to the project.
+    """
+
+    id: int
+    chat_id: int
+    topic_id: int = 0
+    user_id: int
+    language: Language
+    request: str
+    state: ChangeState = ChangeState.PLANNING
+    plan: Plan | None = None
+    branch: str | None = None
+    base: str | None = None
+    commit: str | None = None
+    files: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    round: int = 0
+    pull_request: int | None = None
+    pull_request_url: str | None = None
+    tokens: int = 0
+    cost: float = 0.0
+    error: str | None = None
+    stages: dict[str, float] = Field(default_factory=dict)

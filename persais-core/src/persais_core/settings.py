@@ -1,0 +1,123 @@
+"""The only reader of the environment.
+
+Every setting has a working default for a newcomer: without a token the local Telegram emulator is used, without a key
+the offline model, without a database address the embedded Postgres. The bot itself has no offline mode: it is told
+other base URLs and runs the same code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from persais_core import errors
+
+TELEGRAM_API_URL = "https://api.telegram.org"
+OPENROUTER_URL = "https://openrouter.ai/api/v1"
+
+
+class Settings(BaseSettings):
+    """What can be set by environment variables or a `.env` file; names as in the field, upper-cased."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+
+    database_url: SecretStr | None = None
+    """Postgres with pgvector; unset: the embedded one."""
+    database_direct_url: SecretStr | None = None
+    """For LISTEN and migrations, where `database_url` goes through a pooler."""
+
+    telegram_bot_token: SecretStr | None = None
+    """From @BotFather; unset: the local emulator."""
+    telegram_api_url: str = TELEGRAM_API_URL
+    telegram_webhook_secret: SecretStr | None = None
+    app_base_url: str | None = None
+    """Public https address; set: webhook, unset: polling."""
+    allowed_user_ids: Annotated[frozenset[int], NoDecode] = frozenset()
+    admin_user_ids: Annotated[frozenset[int], NoDecode] = frozenset()
+
+    openrouter_api_key: SecretStr | None = None
+    """Unset, with no `llm_base_url`: the offline model."""
+    llm_base_url: str | None = None
+    """Any OpenAI-compatible server, up to and including /v1."""
+    llm_api_key: SecretStr | None = None
+    default_model: str = "anthropic/claude-sonnet-4.5"
+    classifier_model: str | None = None
+    coder_model: str | None = None
+
+    git_remote_url: str | None = None
+    """Where the bot's own repository is pushed; unset: a bare repository under `persais_home`."""
+
+    port: int = Field(default=3000, ge=0, le=65535)
+    persais_home: Path = Path(".persais")
+    allow_unsandboxed: bool = False
+    log_content: bool = False
+    coder_timeout: float = 300.0
+    """Seconds for one run of the coder."""
+
+    pages_url: str | None = None
+    """Set by `persais dev` for its releases: where the local forge's pages are served."""
+
+    @field_validator("allowed_user_ids", "admin_user_ids", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        """Accept `1, 2 3` as well as a list."""
+        if isinstance(value, str):
+            return [int(item) for item in value.replace(",", " ").split()]
+        return value
+
+    @field_validator("telegram_api_url", "llm_base_url", "app_base_url", "pages_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Settings:
+        if self.app_base_url and not self.telegram_webhook_secret:
+            raise ValueError(
+                "APP_BASE_URL asks for a webhook, so TELEGRAM_WEBHOOK_SECRET must be set too "
+                "(32 random characters: python -c 'import secrets; print(secrets.token_urlsafe(32))')"
+            )
+        object.__setattr__(self, "persais_home", self.persais_home.expanduser().resolve())
+        return self
+
+    @property
+    def model_url(self) -> str | None:
+        """The base URL of the model's server; None: only the offline model is left."""
+        if self.llm_base_url:
+            return self.llm_base_url
+        return OPENROUTER_URL if self.openrouter_api_key else None
+
+    @property
+    def model_key(self) -> str:
+        """The key for `model_url`; servers without keys get a placeholder."""
+        key = self.llm_api_key or (None if self.llm_base_url else self.openrouter_api_key)
+        return key.get_secret_value() if key else "none"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value that is set, for redaction and for the decision whether a sandbox is a must."""
+        fields = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value.get_secret_value() for value in fields if isinstance(value, SecretStr))
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the environment and `.env` of the working directory.
+
+    Raises:
+        SettingsError: a value cannot be used; the message names the variable and never its value.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"{'_'.join(map(str, item['loc'])).upper() or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_input=False, include_url=False)
+        ]
+        raise errors.SettingsError("; ".join(lines)) from None
+    except ValueError as error:
+        raise errors.SettingsError(str(error)) from None

@@ -1,0 +1,53 @@
+"""The bot's words, in the language of whoever reads them.
+
+Sentences live in `locales/<language>.ftl` (Project Fluent, which knows plural forms); code names them by id. English
+and Russian are both complete, which a test holds.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import get_args
+
+from fluent.runtime import FluentBundle, FluentResource
+
+from persais_core.domain.chats import Language
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+
+@functools.cache
+def bundle(language: Language) -> FluentBundle:
+    """The catalogue of one language, read once."""
+    source = (resources.files("persais_core") / "locales" / f"{language}.ftl").read_text("utf-8")
+    # Isolation marks would stand in the middle of branch names and code that people copy.
+    made = FluentBundle([language], use_isolating=False)
+    made.add_resource(FluentResource(source))
+    return made
+
+
+def say(language: Language, name: str, **values: object) -> str:
+    """One sentence of the catalogue.
+
+    Args:
+        language: whose catalogue.
+        name: id of the message, such as `mechanic-working`.
+        values: what its placeholders stand for.
+
+    Raises:
+        KeyError: the catalogue has no such message, or a value is missing: both are bugs.
+    """
+    catalogue = bundle(language)
+    message = catalogue.get_message(name)
+    if message.value is None:
+        raise KeyError(name)
+    text, problems = catalogue.format_pattern(message.value, values)
+    if problems:
+        raise KeyError(f"{name}: {problems[0]}")
+    return str(text)
+
+
+def language_of(code: str | None) -> Language:
+    """The language we speak with someone whose client says `code` (IETF tag): Russian for ru, English otherwise."""
+    return "ru" if code and code.lower().split("-")[0] == "ru" else "en"
