@@ -1,1 +1,1 @@
-""""""
+"""The only room that knows SQLModel, psycopg and pgvector."""

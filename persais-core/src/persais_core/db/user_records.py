@@ -1,0 +1,86 @@
+"""A user's own records in Postgres. Each statement carries the user, so a forgotten filter cannot show a stranger's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from sqlalchemy import select
+from sqlalchemy.sql import ColumnElement
+
+from persais_core import errors
+from persais_core.db.records import Record
+
+if TYPE_CHECKING:
+    from persais_core.db.engine import Database
+
+R = TypeVar("R", bound=Record)
+
+KEPT_FIELDS = frozenset({"id", "created_at", "updated_at", "is_deleted", "created_by"})  # set by us, never by an agent
+
+
+class UserRecords(Generic[R]):
+    """Implements `tools.base.Records` on a database; see there for what each method does."""
+
+    def __init__(self, database: Database, schema: type[R], user_id: int) -> None:
+        self._database, self._schema, self._user_id = database, schema, user_id
+
+    def _mine(self) -> ColumnElement[bool]:
+        schema = cast(Any, self._schema)
+        return cast("ColumnElement[bool]", (schema.created_by == self._user_id) & schema.is_deleted.is_(False))
+
+    async def add(self, record: R) -> R:
+        """Store a new record."""
+        fresh = self._schema(**record.model_dump(exclude=set(KEPT_FIELDS)))
+        fresh.created_by = self._user_id
+        async with self._database.session() as session:
+            session.add(fresh)
+            await session.flush()
+            await session.refresh(fresh)
+        return fresh
+
+    async def get(self, id: int) -> R | None:
+        """One record, or None."""
+        schema = cast(Any, self._schema)
+        async with self._database.session() as session:
+            found = await session.execute(select(schema).where(self._mine(), schema.id == id))
+            return cast("R | None", found.scalar_one_or_none())
+
+    async def list(self, *, limit: int = 100) -> Sequence[R]:
+        """The newest records first."""
+        schema = cast(Any, self._schema)
+        async with self._database.session() as session:
+            found = await session.execute(
+                select(schema).where(self._mine()).order_by(schema.id.desc()).limit(max(0, min(limit, 1000)))
+            )
+            return cast("Sequence[R]", found.scalars().all())
+
+    async def save(self, record: R) -> R:
+        """Store the changed fields of a record.
+
+        Raises:
+            AgentError: the user has no such record.
+        """
+        schema = cast(Any, self._schema)
+        async with self._database.session() as session:
+            found = await session.execute(select(schema).where(self._mine(), schema.id == record.id).with_for_update())
+            stored = cast("R | None", found.scalar_one_or_none())
+            if stored is None:
+                raise errors.AgentError(f"there is no {self._schema.__name__} with id {record.id}")
+            for name, value in record.model_dump(exclude=set(KEPT_FIELDS)).items():
+                setattr(stored, name, value)
+            stored.updated_at = datetime.now(UTC)
+        return stored
+
+    async def delete(self, id: int) -> bool:
+        """Hide a record."""
+        schema = cast(Any, self._schema)
+        async with self._database.session() as session:
+            found = await session.execute(select(schema).where(self._mine(), schema.id == id).with_for_update())
+            stored = cast("R | None", found.scalar_one_or_none())
+            if stored is None:
+                return False
+            stored.is_deleted = True
+            stored.updated_at = datetime.now(UTC)
+        return True
