@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from persais_core.agents.base import Agent
     from persais_core.db.records import Record
-    from persais_core.domain.chats import Message, User
+    from persais_core.domain.chats import Message, Reply, User
     from persais_core.tools.base import Context, Tool
 
 __version__ = "0.1.0"
@@ -21,11 +21,12 @@ _HOMES = {
     "Context": "tools.base",
     "Message": "domain.chats",
     "Record": "db.records",
+    "Reply": "domain.chats",
     "Tool": "tools.base",
     "User": "domain.chats",
 }
 
-__all__ = ["Agent", "Context", "Message", "Record", "Tool", "User"]
+__all__ = ["Agent", "Context", "Message", "Record", "Reply", "Tool", "User"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ other base URLs and runs the same code.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,9 +58,6 @@ class Settings(BaseSettings):
     coder_timeout: float = 300.0
     """Seconds for one run of the coder."""
 
-    pages_url: str | None = None
-    """Set by `persais dev` for its releases: where the local forge's pages are served."""
-
     @field_validator("allowed_user_ids", "admin_user_ids", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
@@ -68,7 +66,7 @@ class Settings(BaseSettings):
             return [int(item) for item in value.replace(",", " ").split()]
         return value
 
-    @field_validator("telegram_api_url", "llm_base_url", "app_base_url", "pages_url")
+    @field_validator("telegram_api_url", "llm_base_url", "app_base_url")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -86,6 +84,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def pages_url(self) -> str:
+        """Where this bot's own pages are reached."""
+        return self.app_base_url or f"http://127.0.0.1:{self.port}"
+
+    @property
     def model_url(self) -> str | None:
         """The base URL of the model's server; None: only the offline model is left."""
         if self.llm_base_url:
@@ -99,10 +102,26 @@ class Settings(BaseSettings):
         return key.get_secret_value() if key else "none"
 
     @property
+    def holds_secrets(self) -> bool:
+        """Whether anything is set that candidate code must not get: a real token, or a key for a real model."""
+        real_bot = self.telegram_bot_token is not None and self.telegram_api_url == TELEGRAM_API_URL
+        return real_bot or self.openrouter_api_key is not None or self.database_is_remote
+
+    @property
+    def database_is_remote(self) -> bool:
+        """Whether the database is somebody else's server rather than the embedded one."""
+        return self.database_url is not None and "@/" not in self.database_url.get_secret_value()
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value that is set, for redaction and for the decision whether a sandbox is a must."""
         fields = (getattr(self, name) for name in type(self).model_fields)
         return tuple(value.get_secret_value() for value in fields if isinstance(value, SecretStr))
+
+
+def child_environment(**overrides: str) -> dict[str, str]:
+    """The environment for a child process that is ours and reads `Settings` again: this one's, with changes."""
+    return {**os.environ, **overrides}
 
 
 def load(**overrides: Any) -> Settings:

@@ -27,7 +27,7 @@ def bundle(language: Language) -> FluentBundle:
     return made
 
 
-def say(language: Language, name: str, **values: object) -> str:
+def say(language: Language, name: str, /, **values: object) -> str:
     """One sentence of the catalogue.
 
     Args:

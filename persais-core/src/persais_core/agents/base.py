@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from persais_core import errors
-from persais_core.domain.chats import Language, Message
+from persais_core.domain.chats import Language, Message, Reply
 from persais_core.tools.base import Context, Tool
 
 
@@ -32,15 +32,18 @@ class Agent:
     prompt: ClassVar[str] = ""
     tools: ClassVar[tuple[Tool, ...]] = ()
 
-    async def reply(self, message: Message, context: Context) -> str:
-        """Answer one message in Markdown.
+    async def reply(self, message: Message, context: Context) -> str | Reply:
+        """Answer one message.
+
+        Returns:
+            A str is shown exactly as it is; a `Reply` is Markdown and may have buttons; an empty str says nothing.
 
         Raises:
             AgentError: the agent has neither a `prompt` nor a `reply` of its own.
         """
         if not self.prompt:
             raise errors.AgentError(f"agent {self.name} has neither a prompt nor a reply method")
-        return await context.ask(message.text, system=self.prompt)
+        return Reply(text=await context.ask(message.text, system=self.prompt, tools=self.tools))
 
     @classmethod
     def called(cls, language: Language) -> str:

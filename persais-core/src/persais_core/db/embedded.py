@@ -8,6 +8,7 @@ it, and a server left behind by a killed run is simply used again.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -81,6 +82,8 @@ class EmbeddedPostgres:
         with self._lock():
             if (self.data_dir / "PG_VERSION").exists() and self.is_running():
                 self._call("pg_ctl", "-D", str(self.data_dir), "-m", "fast", "-w", "-t", "30", "stop")
+            with contextlib.suppress(OSError):
+                self._socket_dir.rmdir()
 
     def _init(self) -> None:
         fresh = self.data_dir.with_name(self.data_dir.name + ".new")

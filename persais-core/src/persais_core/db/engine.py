@@ -7,6 +7,7 @@ since poolers refuse start-up options.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -75,6 +76,20 @@ class Database:
         if self._engine is not None:
             await self._engine.dispose()
         self._graph_pool = self._engine = None
+
+    async def answers(self) -> bool:
+        """Whether the server answers now."""
+        from sqlalchemy import text
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if self._engine is None:
+            return False
+        try:
+            async with asyncio.timeout(3), self._engine.connect() as connection:
+                await connection.execute(text("select 1"))
+        except (SQLAlchemyError, TimeoutError, OSError):
+            return False
+        return True
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:

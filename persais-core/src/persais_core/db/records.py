@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, DateTime
 from sqlmodel import Field, SQLModel
@@ -23,6 +23,8 @@ class Record(SQLModel):
         is_deleted: deleted records are hidden, not removed.
         created_by: chat user id of its owner.
     """
+
+    __tablename__: ClassVar[str]  # else a type checker refuses each schema's plain string
 
     id: int | None = Field(default=None, primary_key=True)
     created_at: datetime = Field(default_factory=_now, sa_type=DateTime(timezone=True))

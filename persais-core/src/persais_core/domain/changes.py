@@ -153,12 +153,16 @@ class Change(Value):
         base: commit of main it started from, 40 hex digits.
         commit: what was delivered, or None before.
         files: changed paths, relative to the project.
+        cost: US dollars spent on models so far.
+        buttons: what each button of the card carries, by action.
+        stages: seconds each stage took, by its name.
     """
 
     id: int
     chat_id: int
     topic_id: int = 0
     user_id: int
+    turn_id: int | None = None
     language: Language
     request: str
     state: ChangeState = ChangeState.PLANNING
@@ -174,4 +178,5 @@ class Change(Value):
     tokens: int = 0
     cost: float = 0.0
     error: str | None = None
+    buttons: dict[str, str] = Field(default_factory=dict)
     stages: dict[str, float] = Field(default_factory=dict)

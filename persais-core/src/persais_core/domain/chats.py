@@ -69,7 +69,12 @@ class Button(Value):
 
 
 class Reply(Value):
-    """One outgoing message in Markdown, with rows of buttons under it."""
+    """One outgoing message with rows of buttons under it.
+
+    Args:
+        text: Markdown, or with `plain` exactly what is to be shown.
+    """
 
     text: str
+    plain: bool = False
     buttons: tuple[tuple[Button, ...], ...] = Field(default=())

@@ -1,1 +1,4 @@
-""""""
+"""Where pull requests live: one file for each place."""
+
+CATALOGUE = {"local": "persais_core.forges.local:LocalForge"}
+"""Name of a forge and the class that is it."""

@@ -1,1 +1,1 @@
-""""""
+"""Language models behind one door, each call booked to whom it was made for."""

@@ -1,1 +1,1 @@
-""""""
+"""A turn becomes a reply: classify, route, answer."""

@@ -1,1 +1,1 @@
-""""""
+"""What an agent may do."""

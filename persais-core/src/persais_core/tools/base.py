@@ -59,6 +59,12 @@ class Context(Protocol):
         """The user's own records of one schema."""
         ...
 
-    async def ask(self, prompt: str, *, system: str = "") -> str:
-        """Ask the language model one question and return its text."""
+    async def ask(self, prompt: str, *, system: str = "", tools: Sequence[Tool] = ()) -> str:
+        """Ask the language model and return its text.
+
+        Args:
+            prompt: what the person says or the agent wants to know.
+            system: what the model is to be.
+            tools: functions that it may call before it answers; each gets this context as its first argument.
+        """
         ...

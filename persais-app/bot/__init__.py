@@ -1,0 +1,1 @@
+"""Everything this bot has beyond what every bot has."""

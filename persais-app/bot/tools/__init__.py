@@ -1,0 +1,1 @@
+"""What agents may do: typed functions, one file per subject."""

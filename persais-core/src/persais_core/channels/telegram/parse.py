@@ -1,0 +1,109 @@
+"""A Telegram update, as JSON, becomes an `Incoming`.
+
+Whatever is sent here was sent by somebody: nothing is believed to be there, or to be of its type. What cannot be
+understood is still an update with a number, is kept, and has no lane.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from persais_core import texts
+from persais_core.channels.base import Incoming, Press
+from persais_core.domain.chats import Lane, Message, User
+
+ATTACHMENTS = (
+    "voice", "audio", "video_note", "video", "photo", "document", "sticker", "animation", "location", "contact",
+    "poll", "dice", "venue",
+)  # fmt: skip
+BIGINT = 2**63
+
+
+def parse(update: Any, *, bot_id: int) -> Incoming | None:
+    """Read one update.
+
+    Args:
+        update: decoded JSON.
+        bot_id: whose update it is; update ids are unique for one bot only.
+
+    Returns:
+        None when it has no usable `update_id`, so that it cannot be told from others.
+    """
+    if not isinstance(update, dict):
+        return None
+    update_id = _number(update.get("update_id"))
+    if update_id is None:
+        return None
+    kind = next((key for key in update if key != "update_id"), "unknown")
+    made = {"bot_id": bot_id, "update_id": update_id, "kind": _clean(kind)[:64], "payload": _clean_tree(update)}
+    if kind == "message":
+        content = _dict(update["message"])
+        lane, user = _lane(content), _user(content.get("from"))
+        if lane and user:
+            message = Message(
+                text=_clean(_text(content.get("text")) or _text(content.get("caption"))),
+                attachment=next((name for name in ATTACHMENTS if content.get(name)), None),
+                sent_at=_time(content.get("date")),
+            )
+            return Incoming(**made, lane=lane, user=user, message=message)
+    elif kind == "callback_query":
+        content = _dict(update["callback_query"])
+        message_of = _dict(content.get("message"))
+        lane, user, press_id = _lane(message_of), _user(content.get("from")), _text(content.get("id"))
+        if user and press_id:
+            press = Press(
+                id=press_id, data=_clean(_text(content.get("data"))), message_id=_number(message_of.get("message_id"))
+            )
+            return Incoming(**made | {"kind": "press"}, lane=lane or Lane(chat_id=user.id), user=user, press=press)
+    return Incoming(**made)
+
+
+def _lane(message: dict[str, Any]) -> Lane | None:
+    chat_id = _number(_dict(message.get("chat")).get("id"))
+    if chat_id is None:
+        return None
+    topic = _number(message.get("message_thread_id")) if message.get("is_topic_message") is True else None
+    return Lane(chat_id=chat_id, topic_id=topic or 0)
+
+
+def _user(value: Any) -> User | None:
+    person = _dict(value)
+    number = _number(person.get("id"))
+    if number is None or person.get("is_bot") is True:
+        return None
+    name = " ".join(filter(None, (_text(person.get("first_name")), _text(person.get("last_name")))))
+    return User(id=number, name=_clean(name)[:200], language=texts.language_of(_text(person.get("language_code"))))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and -BIGINT <= value < BIGINT
+    return value if fits else None
+
+
+def _time(value: Any) -> datetime | None:
+    number = _number(value)
+    return datetime.fromtimestamp(number, UTC) if number is not None and 0 <= number < 2**32 else None
+
+
+def _clean(text: str) -> str:
+    """Without what Postgres cannot store: U+0000 and lone surrogates."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _clean_tree(value: Any) -> Any:
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, list):
+        return [_clean_tree(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(str(key)): _clean_tree(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,86 @@
+"""Whether the types of the changed files hold, by pyrefly and our own settings.
+
+Without settings pyrefly takes its "basic" preset and reports nothing, and the project's settings are the candidate's,
+so ours are written beside the copy and named on the command line. The interpreter is not asked where its packages lie:
+we know, and asking means running it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import persais_core
+from persais_core import commands
+from persais_core.checks import base
+from persais_core.domain import changes
+from persais_core.security import sandbox
+
+NAME = "typecheck"
+SECONDS = 60.0
+LIMITS = sandbox.Limits(open_files=1024, processes=128, memory_bytes=2 << 30, address_bytes=64 << 30)
+# Where what it cannot resolve lies outside the files that are judged.
+QUIET = ("missing-source", "missing-source-for-stubs", "untyped-import")
+
+# SQLModel declares it as a computed attribute and documents it as a plain string.
+SQLMODEL = ".__tablename__` overrides parent class"
+
+
+class TypecheckCheck:
+    """Whether pyrefly finds nothing in the changed files."""
+
+    name = NAME
+
+    async def __call__(self, subject: base.Subject) -> changes.Verdict:
+        """Check the changed files of the copy against the whole project."""
+        if not subject.written:
+            return base.passed(NAME, "no Python file changed")
+        tree = (await subject.copied()).resolve()
+        settings = subject.scratch / "typecheck"
+        await asyncio.to_thread(_write_settings, settings, tree)
+        argv = (
+            *("pyrefly", "check", "--config", str(settings.resolve() / "pyrefly.toml"), "--output-format", "json"),
+            *("--threads", "2", "--", *(str(tree / path) for path in subject.written)),
+        )
+        command = commands.Command(argv=argv, cwd=tree, timeout_seconds=SECONDS)
+        outcome = await subject.sandbox.run(command, folder=tree, limits=LIMITS, readable=(settings,))
+        if outcome.stopped or outcome.exit_code not in {0, 1}:
+            reason = outcome.stopped or outcome.stderr.strip()[-200:] or f"exit code {outcome.exit_code}"
+            return base.failed(NAME, "stopped", [f"the type checker did not finish: {reason}"])
+        findings = list(_lines(json.loads(outcome.stdout), tree, set(subject.written)))
+        if findings:
+            return base.failed(NAME, base.count(len(findings), "type error", "type errors"), findings)
+        if outcome.exit_code:
+            return base.failed(NAME, "stopped", [f"the type checker failed: {outcome.stderr.strip()[-200:]}"])
+        return base.passed(NAME, base.count(len(subject.written), "file", "files"))
+
+
+def _write_settings(folder: Path, tree: Path) -> None:
+    """Write `pyrefly.toml`; TOML and JSON agree on strings and lists of strings."""
+    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    packages.append(str(Path(persais_core.__file__).resolve().parent.parent))
+    lines = [
+        'preset = "default"',
+        f"project-includes = {json.dumps([str(tree / 'bot'), str(tree / 'tests')])}",
+        f"search-path = {json.dumps([str(tree)])}",
+        f"site-package-path = {json.dumps(packages)}",
+        f'python-version = "{sys.version_info.major}.{sys.version_info.minor}"',
+        f'python-platform = "{sys.platform}"',
+        "skip-interpreter-query = true",
+        "[errors]",
+        *(f"{kind} = false" for kind in QUIET),
+    ]
+    folder.mkdir(exist_ok=True)
+    (folder / "pyrefly.toml").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _lines(answer: dict[str, Any], tree: Path, written: set[str]) -> Any:
+    for row in answer.get("errors", ()):
+        path = tree / row["path"]
+        name = str(path.relative_to(tree)) if path.is_relative_to(tree) else str(path)
+        if name in written and row.get("severity", "error") == "error" and SQLMODEL not in row["description"]:
+            text = str(row.get("concise_description") or row["description"])
+            yield f"{name}:{row['line']}: {row['name']}: {text.splitlines()[0]}"

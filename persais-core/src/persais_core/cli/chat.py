@@ -1,0 +1,57 @@
+"""`persais chat`: the local chat in a terminal; how it goes is told in `emulators/telegram/terminal.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from persais_core import errors
+
+DESK = "desk.json"
+
+app = typer.Typer(add_completion=False)
+
+
+class NoBotError(errors.ProjectError):
+    """No bot is running in this place."""
+
+    def __init__(self) -> None:
+        super().__init__("no bot is running here; start one with `persais dev`")
+
+
+@app.command()
+def chat(
+    home: Annotated[Path, typer.Option(help="Where the bot keeps its state.")] = Path(".persais"),
+) -> None:
+    """Chat with the bot that `persais dev` runs here, in the terminal."""
+    try:
+        url, key = read_desk(home)
+        # Only here: `persais --help` should not wait for an HTTP client.
+        from persais_core.emulators.telegram import client, terminal
+
+        try:
+            asyncio.run(terminal.talk(url, key))
+        except client.ChatUnreachableError:
+            raise NoBotError from None
+    except errors.PersaisError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def read_desk(home: Path) -> tuple[str, str]:
+    """Address and client key of the chat that runs in a place.
+
+    Raises:
+        NoBotError: there is no such note, or it is not readable.
+    """
+    try:
+        note = json.loads((home / DESK).read_text("utf-8"))
+        return str(note["url"]), str(note["key"])
+    except (OSError, ValueError, LookupError, TypeError):
+        raise NoBotError from None

@@ -1,0 +1,60 @@
+"""`persais dev`: a whole bot on this computer, stopped with ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from persais_core.supervisor import Desk
+
+app = typer.Typer(add_completion=False)
+
+STARTED = time.monotonic()
+
+
+@app.command()
+def dev(
+    project: Annotated[Path, typer.Argument(help="The bot project; where you are by default.")] = Path(),
+) -> None:
+    """Run a bot on this computer: database, chat page and all."""
+    from persais_core import settings, supervisor
+    from persais_core.cli import workplace
+
+    config = settings.load()
+    path, remote = workplace.prepare(config, project.resolve())
+
+    def ready(desk: Desk) -> None:
+        seconds = time.monotonic() - STARTED
+        typer.echo(f"Ready after {seconds:.1f} s. Health: http://127.0.0.1:{config.port}/health. Stop with ctrl-C.")
+        if config.telegram_bot_token is None:
+            typer.echo(f"\n  Open {desk.url}/?key={desk.key}\n  or type `persais chat` in another terminal.\n")
+
+    async def run() -> None:
+        fetching = asyncio.create_task(_fetch_coder(config.persais_home))
+        try:
+            await supervisor.Supervisor(
+                config, project=path, remote=remote, make_desk=workplace.desk, tell=typer.echo
+            ).run(ready=ready)
+        finally:
+            fetching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await fetching
+
+    asyncio.run(run())
+
+
+async def _fetch_coder(home: Path) -> None:
+    """Make aider's environment while the chat is already up; a failure is told and tried again at first use."""
+    from persais_core import coders, errors
+
+    await asyncio.sleep(1)  # the database and the bot come first
+    try:
+        await coders.load("aider")(venv=home / "aider-venv").prepare(lambda line: typer.echo(f"Coder: {line}"))
+    except errors.CoderError as error:
+        typer.echo(f"Coder: not ready: {error}")

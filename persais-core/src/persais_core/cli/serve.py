@@ -1,0 +1,37 @@
+"""`persais serve`: one release, until it is told to stop.
+
+Alone (in a container) it opens PORT, brings the core's tables up to date and makes itself the active release. Under
+`persais dev` it is handed two sockets: a private one, on which it is asked for its health from the first moment, and
+the public one, which it listens on only while it is active.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    root: Path = typer.Option(Path(), help="Folder that holds bot/."),
+    commit: str = typer.Option("", help="What is served; found out from git where not given.", envvar="PERSAIS_COMMIT"),
+    workspace: Path | None = typer.Option(None, help="Repository that evolves; the root where not given."),
+    probe_fd: int = typer.Option(-1, hidden=True),
+    public_fd: int = typer.Option(-1, hidden=True),
+) -> None:
+    """Serve one release of a bot."""
+    import socket
+
+    from persais_core import release
+
+    supervised = probe_fd >= 0
+    release.run(
+        root,
+        commit=commit or None,
+        workspace=workspace,
+        probe=socket.socket(fileno=probe_fd) if supervised else None,
+        public=socket.socket(fileno=public_fd) if supervised else None,
+    )

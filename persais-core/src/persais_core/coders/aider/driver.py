@@ -1,0 +1,407 @@
+"""Drives aider's edit-block coder for exactly one job; runs inside aider's own environment, never inside ours.
+
+One JSON job comes on standard input; one result is renamed into place at `result`. A missing result means that this
+process was killed or crashed. After every call `spent` is renamed into place too, so that a killed run is still paid
+for in the books. Aider's command line is not used at all: it reads settings from the tree it works on, exits 0 on
+nearly every failure and writes wherever a reply points. Here nothing is read but the job and the named files, and
+nothing is written but the allowed files, the result, `spent` and the history of the model's calls.
+
+Runs on Python 3.10 to 3.13 with the standard library and aider 0.86.2; the overridden methods are those of that
+version, and a contract test holds them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))  # `-I` leaves the script's own folder out
+
+from confinement import Confinement
+
+EXIT = {
+    "edited": 0,
+    "no_edits": 10,
+    "malformed": 11,
+    "denied": 12,
+    "token_limit": 13,
+    "llm_error": 14,
+    "apply_error": 15,
+}
+CRASHED = 70
+RETRY_AFTER = (0.5, 1.0, 2.0)  # seconds before the second, third and fourth try of one call
+LONGEST_WAIT = 20.0  # seconds a server may ask us to wait with Retry-After
+REFLECTIONS = 3  # times a reply that cannot be applied is sent back
+MAX_REPLY = 20_000  # characters of the last reply that are reported
+
+
+class ModelFailureError(Exception):
+    """The call failed for good. Aider reports it to its output and ends the message."""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put a file in place at once, so that a reader sees all of it or none."""
+    made = path.with_name(path.name + ".part")
+    made.write_text(text, encoding="utf-8")
+    made.replace(path)
+
+
+def digest(path: Path) -> str | None:
+    """Digest of a file's content, or None where there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+class Books:
+    """What the calls of this job have cost so far."""
+
+    def __init__(self, path: Path, prices: list[float] | None) -> None:
+        self.path = path
+        self.prices = prices or [0.0, 0.0]
+        self.requests = 0
+        self.tokens_in = 0
+        self.tokens_out = 0
+        self.cost = 0.0
+
+    def called(self) -> None:
+        """One call goes out."""
+        self.requests += 1
+        self.save()
+
+    def answered(self, usage: object) -> None:
+        """One call came back with its usage, whatever the server gave of it."""
+        sent = int(getattr(usage, "prompt_tokens", 0) or 0)
+        received = int(getattr(usage, "completion_tokens", 0) or 0)
+        cost = getattr(usage, "cost", None)
+        self.tokens_in += sent
+        self.tokens_out += received
+        self.cost += float(cost) if cost is not None else sent * self.prices[0] + received * self.prices[1]
+        self.save()
+
+    def entries(self) -> dict:
+        """As they are reported."""
+        return {
+            "requests": self.requests,
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
+            "cost": self.cost,
+        }
+
+    def save(self) -> None:
+        """Keep them where a kill does not reach."""
+        write_whole(self.path, json.dumps(self.entries()))
+
+
+def make_coder(job: dict, fence: Confinement, books: Books):
+    """Build aider's coder for a job.
+
+    The classes stand inside, because importing aider takes seconds and a broken job should not.
+    """
+    import litellm
+    from aider import models
+    from aider.coders.base_coder import FinishReasonLength
+    from aider.coders.editblock_coder import EditBlockCoder
+    from aider.io import InputOutput
+
+    class Model(models.Model):
+        def token_count(self, messages):
+            # Only ever shown to people; the exact count would load a tokenizer, or fetch one.
+            return len(messages if isinstance(messages, str) else json.dumps(messages, default=str)) // 4
+
+    class Silent(InputOutput):
+        """Asks nobody, opens no page, and writes only inside the fence."""
+
+        write_error: str | None = None
+
+        def confirm_ask(self, *args, **kwargs):
+            return False
+
+        def offer_url(self, *args, **kwargs):
+            return False
+
+        def _tool_message(self, *args, **kwargs):
+            return None
+
+        def tool_output(self, *args, **kwargs):
+            return None
+
+        def assistant_output(self, *args, **kwargs):
+            return None
+
+        def write_text(self, filename, content, *args, **kwargs):
+            name = str(Path(filename).relative_to(fence.root))
+            if refusal := fence.refusal(name):
+                self.write_error = f"{name} may not be written: {refusal}"
+                raise OSError(self.write_error)
+            try:
+                data = content.encode("utf-8")
+            except UnicodeError as error:
+                raise ValueError(f"The new text of {name} is not valid Unicode: {error.reason}.") from error
+            try:
+                replace(fence.root / name, data)
+            except OSError as error:
+                self.write_error = f"{name} could not be written: {error.strerror}"
+                raise
+
+    def replace(target: Path, data: bytes) -> None:
+        # Made beside the result and renamed: a full disk or a kill leaves the old file whole and the tree clean.
+        made = Path(job["result"]).with_name("edit.part")
+        made.write_bytes(data)
+        if target.exists():
+            made.chmod(target.stat().st_mode & 0o777)
+        try:
+            made.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            target.write_bytes(data)
+            made.unlink()
+
+    class ConfinedCoder(EditBlockCoder):
+        """Aider's coder with our own calls, retries and refusals."""
+
+        max_reflections = REFLECTIONS
+        outcome: str | None = None  # of the last reply: edited, malformed, denied; None: it had no edits
+        failure: dict | None = None
+        stopped: str | None = None
+        denied: list = []  # noqa: RUF012 - replaced, never changed in place
+
+        def get_platform_info(self):
+            return ""  # the model needs to know nothing of this machine
+
+        def check_for_file_mentions(self, content):
+            return None  # a file is in the chat because the job says so
+
+        def check_for_urls(self, inp):
+            return inp
+
+        def summarize_start(self):
+            return None  # would be paid calls for a chat that ends here
+
+        def show_exhausted_error(self):
+            return None
+
+        def allowed_to_edit(self, path):
+            self.abs_fnames.add(self.abs_root_path(path))
+            return True  # judged in apply_updates, before anything was touched
+
+        def send(self, messages, model=None, functions=None):
+            self.partial_response_content = ""
+            self.partial_response_function_call = {}
+            self.io.log_llm_history("TO LLM", json.dumps(messages, ensure_ascii=False, indent=1))
+            try:
+                completion = self.ask(messages)
+                self.outcome = None
+                self.show_send_output(completion)
+            except (ModelFailureError, FinishReasonLength, litellm.ContextWindowExceededError):
+                raise
+            except Exception as error:  # aider would drop it, and the job would look like a reply without edits
+                self.failure = {"type": type(error).__name__, "code": None, "text": str(error)[:1000]}
+                raise ModelFailureError(str(error)) from error
+            self.io.log_llm_history("LLM RESPONSE", self.partial_response_content)
+            return
+            yield  # aider expects a generator
+
+        def ask(self, messages):
+            """One call, tried again where that can help."""
+            if job["max_cost"] is not None and books.cost >= job["max_cost"]:
+                self.stopped = "cost"
+                raise ModelFailureError("the cost limit is reached")
+            waits = list(RETRY_AFTER)
+            while True:
+                books.called()
+                try:
+                    _, completion = self.main_model.send_completion(messages, None, False)
+                    if getattr(completion, "choices", None):
+                        books.answered(getattr(completion, "usage", None))
+                        return completion
+                    failure = {"type": "EmptyAnswer", "code": None, "text": "the answer had no choices"}
+                    again, wait = True, None
+                except litellm.ContextWindowExceededError:
+                    raise
+                except Exception as error:
+                    failure, again, wait = judge(error)
+                    # Some models refuse any temperature but their own.
+                    if failure["code"] == 400 and "temperature" in failure["text"] and self.main_model.use_temperature:
+                        self.main_model.use_temperature = False
+                        continue
+                if not again or not waits:
+                    self.failure = failure
+                    raise ModelFailureError(failure["text"])
+                time.sleep(max(waits.pop(0), wait or 0.0))
+
+        def apply_updates(self):
+            try:
+                paths = [edit[0] for edit in self.get_edits()]
+            except ValueError:
+                paths = []  # malformed: reported below, by aider's own reading
+            refusals = {path: why for path in paths if (why := fence.refusal(path))}
+            if refusals:
+                again = not self.denied
+                self.outcome = "denied"
+                self.denied = [*self.denied, *(path[:200] for path in refusals if path[:200] not in self.denied)]
+                if again:
+                    self.reflected_message = refused(refusals, job)
+                return set()
+            for path in paths:
+                fence.make(path)
+            malformed = self.num_malformed_responses
+            edited = super().apply_updates()
+            if self.io.write_error:
+                self.reflected_message = None
+            elif self.num_malformed_responses > malformed or self.reflected_message:
+                self.outcome = "malformed"
+            elif edited:
+                self.outcome = "edited"
+            return edited
+
+    def judge(error: Exception) -> tuple[dict, bool, float | None]:
+        """What a failed call was, whether to try again, and after how many seconds at least."""
+        code = getattr(error, "status_code", None)
+        unreachable = isinstance(error, (litellm.Timeout, litellm.APIConnectionError))
+        wait = None
+        headers = getattr(getattr(error, "response", None), "headers", None) or {}
+        with contextlib.suppress(TypeError, ValueError):
+            wait = min(float(headers.get("retry-after")), LONGEST_WAIT)
+        if unreachable:
+            code = None
+        failure = {"type": type(error).__name__, "code": code, "text": str(error)[:1000]}
+        return failure, unreachable or code in (408, 409, 425, 429) or (code or 0) >= 500, wait
+
+    name = "openai/" + job["model"]
+    # A known entry, however empty, keeps aider from looking the model up on the network.
+    models.model_info_manager.local_model_metadata[name] = {"litellm_provider": "openai", "mode": "chat"}
+    model = Model(name, weak_model=name, editor_model=False)
+    model.reasoning_tag = "think"  # else thoughts in the text would be searched for edits
+    model.extra_params = {
+        **(model.extra_params or {}),
+        "api_base": job["base_url"],
+        "api_key": job["api_key"],
+        "timeout": job["timeout"],
+        "max_retries": 0,
+    }
+    io = Silent(
+        pretty=False,
+        yes=False,
+        fancy_input=False,
+        input_history_file=None,
+        chat_history_file=None,
+        llm_history_file=job["history"],
+        encoding="utf-8",
+        line_endings="lf",
+        root=job["root"],
+    )
+    coder = ConfinedCoder(
+        model,
+        io,
+        fnames=[str(fence.root / path) for path in job["edit"]],
+        read_only_fnames=[str(fence.root / path) for path in job["read"]],
+        use_git=False,
+        auto_commits=False,
+        auto_lint=False,
+        auto_test=False,
+        map_tokens=0,
+        stream=False,
+        suggest_shell_commands=False,
+        detect_urls=False,
+        chat_language="English",
+    )
+    # Without git aider takes the common folder of the files for the root, and would look for a reply's paths there.
+    coder.root = str(fence.root)
+    coder.abs_root_path_cache = {}
+    return coder
+
+
+def refused(refusals: dict, job: dict) -> str:
+    """What the model is told about paths it may not write."""
+    lines = [f"- {path}: {why}" for path, why in refusals.items()]
+    allowed = [f"- {path}" for path in [*job["edit"], *job["create"]]]
+    return "\n".join(
+        [
+            "Nothing of your reply was applied, because it names files that may not be written:",
+            *lines,
+            "Only these files may be changed or created:",
+            *allowed,
+            "Send all your changes again, for these files only.",
+        ]
+    )
+
+
+def work(job: dict) -> dict:
+    """Carry out a job.
+
+    Returns:
+        The result, as it is written for whoever started this process.
+    """
+    fence = Confinement(Path(job["root"]).resolve(), job["edit"], job["create"])
+    books = Books(Path(job["spent"]), job["prices"])
+    for path in job["edit"]:
+        problem = fence.refusal(path)
+        if not problem and not (fence.root / path).is_file():
+            problem = "there is no such file"
+        if not problem:
+            try:
+                (fence.root / path).read_text(encoding="utf-8")
+            except (OSError, UnicodeError):
+                problem = "it cannot be read as UTF-8 text"
+        if problem:
+            return {"status": "apply_error", "problem": f"{path} cannot be edited: {problem}", **books.entries()}
+    for path in job["read"]:
+        if fence.crosses_link(path):
+            return {"status": "apply_error", "problem": f"{path} cannot be shown: it is a link", **books.entries()}
+    coder = make_coder(job, fence, books)
+    before = {path: digest(fence.root / path) for path in job["edit"]}
+    coder.run(with_message=job["message"], preproc=False)
+    fence.sweep()
+    edited = [path for path in [*job["edit"], *fence.created] if digest(fence.root / path) != before.get(path)]
+    return {
+        "status": status(coder, edited),
+        "edited": sorted(set(edited)),
+        "denied": coder.denied,
+        "reply": (coder.partial_response_content or "")[:MAX_REPLY],
+        "failure": coder.failure,
+        "stopped": coder.stopped,
+        "problem": coder.io.write_error,
+        **books.entries(),
+    }
+
+
+def status(coder, edited: list) -> str:
+    """The one word for how a job ended; the first reason that holds."""
+    if coder.failure:
+        return "llm_error"
+    if coder.num_exhausted_context_windows:
+        return "token_limit"
+    if coder.io.write_error:
+        return "apply_error"
+    if coder.stopped:
+        return coder.outcome or "llm_error"
+    if coder.outcome in ("denied", "malformed"):
+        return coder.outcome
+    return "edited" if edited else "no_edits"
+
+
+def main() -> int:
+    """Read the job, do it, leave the result."""
+    job = json.load(sys.stdin)
+    os.environ["OPENAI_API_KEY"] = job["api_key"]  # aider looks whether it is set; children are never started
+    try:
+        result = work(job)
+    except Exception:
+        sys.stderr.write(traceback.format_exc().replace(job["api_key"], "***"))
+        return CRASHED
+    write_whole(Path(job["result"]), json.dumps(result, ensure_ascii=False))
+    return EXIT[result["status"]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

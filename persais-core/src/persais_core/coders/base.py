@@ -1,0 +1,131 @@
+"""The contract of a coder: it is given a tree, files it may touch and a task, and reports what became of it.
+
+A coder never judges its own work and never commits: `edited` only means that files differ. Whoever called looks at the
+tree, runs the checks and decides. A job that did not end as `edited` may have left half an edit behind, so its tree is
+to be reset before the next try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol
+
+from pydantic import Field, SecretStr, field_validator
+
+from persais_core.domain.chats import Value
+
+Status = Literal[
+    "edited",
+    "no_edits",
+    "malformed",
+    "denied",
+    "token_limit",
+    "llm_error",
+    "apply_error",
+    "crashed",
+    "timed_out",
+]
+
+
+class CodeJob(Value):
+    """One task for a coder.
+
+    Args:
+        root: the tree, absolute; paths below are relative to it, with `/`.
+        edit: existing files that may be changed.
+        create: names or globs of files that may be made; `*` does not cross a `/`.
+        read: files the model sees and may not change.
+        message: the task, as the model reads it.
+        model: name of the model, as its server knows it.
+        base_url: OpenAI-compatible server, up to and including /v1.
+        api_key: its key; never shown.
+        timeout_seconds: wall clock of the whole run.
+        max_cost: US dollars after which no further call is made; None: no limit.
+        prices: US dollars per token in and out, for servers that do not tell what a call cost.
+        scratch: folder outside `root` for everything the run writes besides the edits.
+    """
+
+    root: Path
+    edit: tuple[str, ...] = ()
+    create: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    message: str = Field(min_length=1)
+    model: str
+    base_url: str
+    api_key: SecretStr
+    timeout_seconds: float = Field(default=300.0, gt=0)
+    max_cost: float | None = None
+    prices: tuple[float, float] | None = None
+    scratch: Path
+
+    @field_validator("root", "scratch")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        if not path.is_absolute():
+            raise ValueError("must be absolute, because the coder runs in another folder")
+        return path
+
+    @field_validator("edit", "create", "read")
+    @classmethod
+    def _inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if path.startswith("/") or ".." in path.split("/") or str(PurePosixPath(path)) != path or path == ".":
+                raise ValueError(f"{path!r} must be a plain path inside the tree")
+        return paths
+
+
+class CodeResult(Value):
+    """What became of a job.
+
+    Args:
+        status: `edited` when a file differs and the last reply was applied whole; anything else is a failure.
+        edited: files that differ from before, also after a failure.
+        denied: paths the model wanted to write and may not.
+        reply: the model's last words.
+        tokens_in: tokens sent, of all calls.
+        tokens_out: tokens received, of all calls.
+        cost: US dollars, of all calls, as far as known.
+        requests: calls made, failed ones too.
+        seconds: wall clock of the run.
+        detail: one sentence for people about a failure; empty when edited.
+    """
+
+    status: Status
+    edited: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    reply: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    requests: int = 0
+    seconds: float = 0.0
+    detail: str = ""
+
+
+class Coder(Protocol):
+    """Writes code with the help of a model."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the catalogue."""
+        ...
+
+    async def prepare(self, tell: Callable[[str], None]) -> None:
+        """Make ready whatever is needed, such as an installation; cheap when all is there.
+
+        Args:
+            tell: called with one line of progress now and then.
+
+        Raises:
+            CoderError: it cannot be made ready; the message says what to do.
+        """
+        ...
+
+    async def run(self, job: CodeJob) -> CodeResult:
+        """Carry out one job; every way it can fail is a status of the result.
+
+        Raises:
+            CoderError: the job cannot be started at all; nothing was changed.
+        """
+        ...

@@ -1,0 +1,126 @@
+"""What an agent of the offline model can do with a text.
+
+One behaviour is spoken about in four ways: as words of a request, as a step of a plan, as a Python expression in an
+agent's file, and as the answer a test expects. All four are here, so that they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["repeat", "prefix", "suffix", "upper", "lower", "reverse"]
+
+MAX_TEXT = 60  # characters; longer ones would not fit a line of code
+
+EMOJI: dict[Kind, str] = {
+    "repeat": "🎭",
+    "prefix": "🏷️",
+    "suffix": "📎",
+    "upper": "📢",
+    "lower": "🤫",
+    "reverse": "🪞",
+}
+DEFAULT_TITLE: dict[Kind, str] = {
+    "repeat": "Echo",
+    "prefix": "Prefix",
+    "suffix": "Suffix",
+    "upper": "Loud",
+    "lower": "Quiet",
+    "reverse": "Mirror",
+}
+
+# The first that matches wins: what is done to a text says more than that it is repeated.
+_WORDS: tuple[tuple[Kind, str], ...] = (
+    ("reverse", r"\brevers|\bbackwards?\b|наоборот|задом\s+наперед|задом\s+наперёд|переворачив|в обратном порядке"),
+    (
+        "upper",
+        r"\bupper[- ]?case|\bcapital letters|\ball caps|\bcapitals\b|заглавн|прописн|больши\w+ букв|верхн\w+ регистр",
+    ),
+    ("lower", r"\blower[- ]?case|\bsmall letters|строчн|маленьки\w+ букв|нижн\w+ регистр"),
+    (
+        "suffix",
+        r"\bsuffix|\bappend|\bafter\b|\b(at|to) the end\b|\bends? (each|every|its|his|all|with)"
+        r"|суффикс|после|в конц|в конец|дописыва",
+    ),
+    (
+        "prefix",
+        r"\bprefix|\bprepend|\bbefore\b|\bin front\b|\b(at|to) the (start|beginning|front)\b"
+        r"|\bstarts? (each|every|its|all|with)"
+        r"|префикс|перед|впереди|в начал|начина",
+    ),
+    ("repeat", r"\brepeat|\becho(es|ing)?\b|\bparrots?\b|\bsame (text|message|thing)|повтор|\bэхо\b"),
+)
+
+_STEP = re.compile(r'\bReply with (?:"(?P<before>(?:[^"\\]|\\.)*)" followed by )?the message text(?P<rest>[^\n]*)')
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What is done to the text of a message; `text` goes before it (repeat, prefix) or after it (suffix)."""
+
+    kind: Kind
+    text: str = ""
+
+    def answer(self, message: str) -> str:
+        """What the agent answers to a message."""
+        match self.kind:
+            case "repeat" | "prefix":
+                return self.text + message
+            case "suffix":
+                return message + self.text
+            case "upper":
+                return message.upper()
+            case "lower":
+                return message.lower()
+            case "reverse":
+                return message[::-1]
+
+    def expression(self, message: str) -> str:
+        """The same in Python, where `message` is the source of the message's text."""
+        match self.kind:
+            case "repeat" | "prefix":
+                return f"{json.dumps(self.text, ensure_ascii=False)} + {message}"
+            case "suffix":
+                return f"{message} + {json.dumps(self.text, ensure_ascii=False)}"
+            case "upper" | "lower":
+                return f"{message}.{self.kind}()"
+            case "reverse":
+                return f"{message}[::-1]"
+
+    def step(self) -> str:
+        """The same as a sentence for whoever writes the code."""
+        match self.kind:
+            case "repeat" | "prefix":
+                return f"Reply with {json.dumps(self.text, ensure_ascii=False)} followed by the message text."
+            case "suffix":
+                return f"Reply with the message text followed by {json.dumps(self.text, ensure_ascii=False)}."
+            case "upper" | "lower":
+                return f"Reply with the message text in {self.kind} case."
+            case "reverse":
+                return "Reply with the message text reversed."
+
+
+def of_step(text: str) -> Behaviour | None:
+    """Find the sentence that `step` makes, the last one if there are several."""
+    found = None
+    for match in _STEP.finditer(text):
+        rest = match["rest"]
+        if match["before"] is not None:
+            found = Behaviour("prefix", json.loads(f'"{match["before"]}"'))
+        elif after := re.match(r' followed by ("(?:[^"\\]|\\.)*")', rest):
+            found = Behaviour("suffix", json.loads(after[1]))
+        elif rest.startswith(" in upper case"):
+            found = Behaviour("upper")
+        elif rest.startswith(" in lower case"):
+            found = Behaviour("lower")
+        elif rest.startswith(" reversed"):
+            found = Behaviour("reverse")
+    return found
+
+
+def kind_of(request: str) -> Kind | None:
+    """What a request asks for, in English or Russian; quoted words are not part of it."""
+    return next((kind for kind, words in _WORDS if re.search(words, request, re.IGNORECASE)), None)

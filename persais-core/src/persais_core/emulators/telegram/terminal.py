@@ -1,0 +1,269 @@
+"""The local chat in a terminal.
+
+It is one more client of the chat that the page shows: same person, same history. On a terminal it prints what comes as
+it comes; with its input piped it says each line, waits until the bot has gone quiet, and leaves at the end of the
+input, so that a script can hold a conversation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sys
+import threading
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.text import Text
+
+from persais_core import errors
+from persais_core.domain.chats import Button
+from persais_core.emulators.telegram import client
+from persais_core.emulators.telegram.values import ChatEvent, ChatMessage
+
+FIRST_WORD = 60.0  # seconds a piped line waits for the bot's first sign
+QUIET = 1.2  # seconds without a sign after which the bot has said what it had to say
+BUSY = 6.0  # seconds of quiet to wait for after "typing", which the bot repeats every five or so
+SHOWN_BEFORE = 5  # earlier messages shown at the start
+
+HELP = """\
+Write a message and press Enter.
+  :1 :2 ...   press the button with that number under the last message that has buttons
+  :help       this
+  :q          leave (so does Ctrl-D)"""
+
+
+async def talk(url: str, key: str) -> None:
+    """Hold a conversation between standard input and the bot, until the input ends.
+
+    Args:
+        url: base URL of the chat.
+        key: its client key.
+
+    Raises:
+        ChatUnreachableError: nothing answers, or no longer.
+        ChatRefusedError: the key is wrong.
+    """
+    is_terminal = sys.stdin.isatty()
+    async with client.ChatClient(url, key, name=None, language=None) as person:
+        screen = _Screen(Console(highlight=False, soft_wrap=not is_terminal))
+        listening = asyncio.create_task(_listen(person, screen, shown_before=SHOWN_BEFORE if is_terminal else 0))
+        try:
+            ready = asyncio.create_task(screen.ready.wait())
+            await asyncio.wait({listening, ready}, return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
+            if not listening.done():
+                await _read_lines(person, screen, listening, is_terminal=is_terminal)
+            if listening.done():
+                await listening
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError, errors.PersaisError):
+                await listening
+
+
+async def _read_lines(
+    person: client.ChatClient, screen: _Screen, listening: asyncio.Task[None], *, is_terminal: bool
+) -> None:
+    if is_terminal:
+        screen.console.print("Write a message; [bold]:help[/] shows what else there is, [bold]:q[/] leaves.")
+    # A thread of its own that nobody waits for: a read from a terminal cannot be cancelled, and must not keep us here.
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        for line in sys.stdin:
+            with contextlib.suppress(RuntimeError):  # the loop is gone: we have left
+                loop.call_soon_threadsafe(lines.put_nowait, line)
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lines.put_nowait, "")
+
+    threading.Thread(target=read, daemon=True, name="chat-input").start()
+    while True:
+        reading = asyncio.create_task(lines.get())
+        await asyncio.wait({reading, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            reading.cancel()
+            return
+        line = reading.result()
+        if line == "" or line.strip() in {":q", ":quit"}:
+            return
+        if not line.strip() or not await _say(person, screen, line.strip()) or is_terminal:
+            continue
+        if not await screen.until_quiet():
+            screen.console.print(f"(no answer in {FIRST_WORD:g} s)", style="red", markup=False)
+
+
+async def _say(person: client.ChatClient, screen: _Screen, line: str) -> bool:
+    """Carry out one line; returns whether the bot has something to answer."""
+    if line == ":help":
+        screen.console.print(HELP, markup=False)
+        return False
+    number = line[1:] if line.startswith(":") and line[1:].isdigit() else None
+    screen.said()
+    try:
+        if number is None:
+            await person.send(line)
+            return True
+        return await _press(person, screen, int(number))
+    except (client.ChatRefusedError, client.ButtonGoneError) as error:
+        screen.console.print(str(error), style="red", markup=False)
+        return False
+
+
+async def _press(person: client.ChatClient, screen: _Screen, number: int) -> bool:
+    buttons = screen.buttons
+    if not 1 <= number <= len(buttons) or screen.keyboard is None:
+        screen.console.print("there is no such button; :help shows how to press one", style="red", markup=False)
+        return False
+    button = buttons[number - 1]
+    if button.url:
+        screen.console.print(button.url, markup=False)
+        return False
+    # The exact button, not its label: a keyboard may say the same twice.
+    await person.press(screen.keyboard.model_copy(update={"buttons": ((button,),)}), button.text)
+    return True
+
+
+async def _listen(person: client.ChatClient, screen: _Screen, *, shown_before: int) -> None:
+    async with contextlib.aclosing(person.events()) as stream:
+        async for event in stream:
+            screen.show(event, shown_before=shown_before)
+
+
+@dataclass
+class _Screen:
+    """What is shown, and what there is to press."""
+
+    console: Console
+    keyboard: ChatMessage | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _shown: dict[int, ChatMessage] = field(default_factory=dict)
+    _sign: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_typing: bool = False
+    _has_answered: bool = False
+
+    @property
+    def buttons(self) -> list[Button]:
+        """The buttons that can be pressed now, as they are numbered."""
+        return [button for row in self.keyboard.buttons for button in row] if self.keyboard else []
+
+    def said(self) -> None:
+        """Note that the person spoke: from here on the bot's signs are answers."""
+        self._has_answered = self._is_typing = False
+        self._sign.clear()
+
+    async def until_quiet(self) -> bool:
+        """Wait until the bot has answered and then shown nothing for a while; returns whether it answered."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                patience = FIRST_WORD if not self._has_answered else BUSY if self._is_typing else QUIET
+                await asyncio.wait_for(self._sign.wait(), patience)
+                self._sign.clear()
+        return self._has_answered
+
+    def show(self, event: ChatEvent, *, shown_before: int) -> None:
+        """Print one event."""
+        if event.kind == "reset":
+            self._catch_up(event, shown_before)
+            return
+        if event.kind in {"message", "edit"} and event.message:
+            self._message(event.message)
+        elif event.kind == "delete":
+            if self.keyboard and self.keyboard.id == event.message_id:
+                self.keyboard = None
+            self._shown.pop(event.message_id or 0, None)
+        elif event.kind == "typing":
+            self._note_sign(is_typing=True)
+        elif event.kind == "answer" and event.answer:
+            if event.answer.text:
+                self.console.print(f"({event.answer.text})", style="yellow", markup=False)
+            self._note_sign(is_typing=False)
+
+    def _catch_up(self, event: ChatEvent, shown_before: int) -> None:
+        if self.ready.is_set():
+            for message in event.messages:
+                if self._shown.get(message.id) != message:
+                    self._message(message)
+            return
+        for message in event.messages:
+            self._shown[message.id] = message
+            if message.buttons:
+                self.keyboard = message
+        for message in event.messages[len(event.messages) - shown_before :] if shown_before else ():
+            self._print(message, was_known=False)
+        self.ready.set()
+
+    def _message(self, message: ChatMessage) -> None:
+        was_known = message.id in self._shown
+        before = self._shown.get(message.id)
+        self._shown[message.id] = message
+        if message.buttons:
+            self.keyboard = message
+        elif self.keyboard and self.keyboard.id == message.id:
+            self.keyboard = None
+        if before and (before.text, before.buttons) == (message.text, message.buttons):
+            return
+        if message.from_bot:
+            self._print(message, was_known=was_known)
+            self._note_sign(is_typing=False)
+
+    def _note_sign(self, *, is_typing: bool) -> None:
+        self._is_typing = is_typing
+        self._has_answered = self._has_answered or not is_typing
+        self._sign.set()
+
+    def _print(self, message: ChatMessage, *, was_known: bool) -> None:
+        # An edit repeats what was said: its last line is where progress shows.
+        if was_known and len(message.text) > 400:
+            last = message.text.rstrip().rpartition("\n")[2]
+            body = Text(f"… {last}")
+        else:
+            body = formatted(message)
+        mark = Text("✎ " if was_known else "● " if message.from_bot else "› ", style="cyan")
+        self.console.print(mark + body)
+        if message.attachment:
+            about = f"  [file] {message.attachment.name} ({message.attachment.size} bytes)"
+            self.console.print(about, style="cyan", markup=False)
+        if message.buttons:
+            labels = [
+                f"[{number}] {button.text}" + (f" <{button.url}>" if button.url else "")
+                for number, button in enumerate((button for row in message.buttons for button in row), 1)
+            ]
+            self.console.print("  " + "  ".join(labels), style="bold", markup=False)
+
+
+_STYLES = {
+    "bold": "bold",
+    "italic": "italic",
+    "underline": "underline",
+    "strikethrough": "strike",
+    "code": "magenta",
+    "pre": "magenta",
+    "blockquote": "dim",
+    "expandable_blockquote": "dim",
+    "spoiler": "reverse",
+    "url": "underline blue",
+    "bot_command": "blue",
+}
+
+
+def formatted(message: ChatMessage) -> Text:
+    """The text of a message with its entities as terminal styles; a link shows its address behind its words."""
+    # Control characters of a terminal are for us to send, not for a bot.
+    units = message.text.encode("utf-16-le")
+    made = Text()
+    borders = {0, len(units) // 2}
+    for entity in message.entities:
+        borders |= {entity.offset, entity.offset + entity.length}
+    ordered = sorted(borders)
+    for start, end in itertools.pairwise(ordered):
+        part = units[2 * start : 2 * end].decode("utf-16-le", "replace")
+        part = "".join(char for char in part if char in "\n\t" or char.isprintable() or char == "\u200d")
+        around = [item for item in message.entities if item.offset <= start and item.offset + item.length >= end]
+        made.append(part, style=" ".join(_STYLES[item.type] for item in around if item.type in _STYLES))
+        for item in around:
+            if item.type == "text_link" and item.url and item.offset + item.length == end:
+                made.append(f" <{item.url}>", style="dim")
+    return made

@@ -1,0 +1,91 @@
+"""The forge of somebody who hosts at home: pull requests in Postgres, branches in a bare repository, pages by us."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from persais_core import errors
+from persais_core.db.engine import Database
+from persais_core.db.tables.evolution import PullRequest
+from persais_core.forges.base import PullRequestLink
+from persais_core.git.repository import BareRepository
+
+
+class LocalForge:
+    """Implements `forges.base.Forge`.
+
+    Args:
+        database: keeps the pull requests.
+        remote: the bare repository.
+        pages_url: where the pages are served; links begin with it.
+    """
+
+    def __init__(self, database: Database, remote: BareRepository, pages_url: str) -> None:
+        self._database, self._remote, self._pages_url = database, remote, pages_url
+
+    async def open(self, *, branch: str, head: str, base: str, title: str, body: str) -> PullRequestLink:
+        """Open a pull request."""
+        async with self._database.session() as session:
+            found = await session.execute(
+                select(PullRequest).where(col(PullRequest.branch) == branch, col(PullRequest.state) == "open")
+            )
+            row = found.scalar_one_or_none()
+            if row is None:
+                key = secrets.token_urlsafe(16)
+                row = PullRequest(title=title, body=body, branch=branch, head=head, base=base, key=key)
+                session.add(row)
+                await session.flush()
+            row.head, row.title, row.body = head, title, body
+            assert row.number is not None
+            return PullRequestLink(number=row.number, url=f"{self._pages_url}/pulls/{row.number}?key={row.key}")
+
+    async def merge(self, number: int, *, head: str) -> str:
+        """Merge into main."""
+        row = await self._row(number)
+        if row.state == "merged" and row.merge_commit:
+            return row.merge_commit
+        if row.state != "open":
+            raise errors.ForgeError(f"pull request #{number} is closed")
+        if row.head != head:
+            raise errors.ForgeError(f"pull request #{number} has newer commits than the one that was approved")
+        try:
+            commit = await self._remote.merge(head, f"Merge pull request #{number}: {row.title}")
+        except errors.GitError as error:
+            raise errors.ForgeError(str(error)) from error
+        async with self._database.session() as session:
+            merged = await session.get_one(PullRequest, number)
+            merged.state, merged.merge_commit = "merged", commit
+        return commit
+
+    async def revert(self, merge_commit: str, *, reason: str) -> str:
+        """Take a merge back."""
+        try:
+            return await self._remote.revert(merge_commit, f"Revert {merge_commit[:12]}\n\n{reason}")
+        except errors.GitError as error:
+            raise errors.ForgeError(str(error)) from error
+
+    async def close(self, number: int) -> None:
+        """Close without merging."""
+        async with self._database.session() as session:
+            row = await session.get(PullRequest, number)
+            if row is not None and row.state == "open":
+                row.state = "closed"
+
+    async def page(self, number: int, key: str) -> tuple[PullRequest, str] | None:
+        """A pull request and its unified diff, for whoever has the link; None for everybody else."""
+        async with self._database.session() as session:
+            row = await session.get(PullRequest, number)
+        if row is None or not secrets.compare_digest(row.key.encode(), key.encode("utf-8", "replace")):
+            return None
+        return row, await asyncio.to_thread(self._remote.diff, row.base, row.head)
+
+    async def _row(self, number: int) -> PullRequest:
+        async with self._database.session() as session:
+            row = await session.get(PullRequest, number)
+        if row is None:
+            raise errors.ForgeError(f"there is no pull request #{number}")
+        return row

@@ -1,0 +1,185 @@
+"""One door to whichever model is configured: any OpenAI-compatible server.
+
+Every call is booked (tokens, cost, for whom) before its answer is used, also one whose answer turns out unusable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
+
+from persais_core import errors
+from persais_core.db.engine import Database
+from persais_core.db.tables.people import ModelCall
+from persais_core.settings import Settings
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import StructuredTool
+    from langchain_openai import ChatOpenAI
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT = 90.0  # seconds for one answer
+MAX_TOOL_ROUNDS = 6
+Said = tuple[Literal["system", "user", "assistant"], str]
+
+
+@dataclass(frozen=True)
+class Booking:
+    """Whom a call is made for, and why."""
+
+    purpose: str
+    user_id: int | None = None
+    turn_id: int | None = None
+    change_id: int | None = None
+
+
+class Models:
+    """The configured models.
+
+    Args:
+        settings: which server, key and model names.
+        database: where calls are booked.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self._clients: dict[str, ChatOpenAI] = {}
+
+    @property
+    def default(self) -> str:
+        """Name of the model for chat."""
+        return self._settings.default_model
+
+    @property
+    def classifier(self) -> str:
+        """Name of the small model that routes."""
+        return self._settings.classifier_model or self.default
+
+    @property
+    def coder(self) -> str:
+        """Name of the model that plans and writes code."""
+        return self._settings.coder_model or self.default
+
+    async def warm(self) -> None:
+        """Import the client library in a thread, so that the first question does not wait for it."""
+        await asyncio.to_thread(self._client, self.default)
+
+    async def ask(
+        self,
+        messages: Sequence[Said],
+        booking: Booking,
+        *,
+        model: str | None = None,
+        tools: Sequence[StructuredTool] = (),
+    ) -> str:
+        """Ask, let the model call tools where it wants to, and return the text of its answer.
+
+        Args:
+            messages: (role, text), oldest first.
+            booking: whom the tokens and the cost are booked to.
+            model: a name of the server's; the default model where none is given.
+            tools: what the model may call; at most `MAX_TOOL_ROUNDS` times.
+
+        Raises:
+            ModelUnavailableError: the server is down, slow, refuses the key, or answers something else.
+            ModelError: the model went on calling tools and never answered.
+        """
+        name = model or self.default
+        client = await asyncio.to_thread(self._client, name)
+        runnable = client.bind_tools(list(tools)) if tools else client
+        by_name = {tool.name: tool for tool in tools}
+        said: list[Any] = [(role, text) for role, text in messages]
+        for _ in range(MAX_TOOL_ROUNDS):
+            answer = await self._invoke(runnable, said, name)
+            await self._book(name, booking, answer)
+            if not answer.tool_calls:
+                return str(answer.text)
+            said.append(answer)
+            said += [await _called(by_name, call) for call in answer.tool_calls]
+        raise errors.ModelError("the model went on calling its tools and never answered; ask in other words")
+
+    async def _invoke(self, client: Runnable[Any, AIMessage], messages: list[Any], name: str) -> AIMessage:
+        """One request; the client library's failures in our words."""
+        import openai
+
+        try:
+            return await client.ainvoke(messages)
+        except openai.AuthenticationError as error:
+            raise errors.ModelUnavailableError(
+                "the model's server refuses the key; check OPENROUTER_API_KEY or LLM_API_KEY"
+            ) from error
+        except openai.NotFoundError as error:
+            raise errors.ModelUnavailableError(
+                f"the model's server knows no model {name}; check DEFAULT_MODEL"
+            ) from error
+        except openai.RateLimitError as error:
+            raise errors.ModelUnavailableError(
+                "the model's server says that we ask too often; try again soon"
+            ) from error
+        except openai.APITimeoutError as error:
+            raise errors.ModelUnavailableError(f"the model did not answer within {TIMEOUT:g} s") from error
+        except openai.APIConnectionError as error:
+            raise errors.ModelUnavailableError(
+                "the model's server cannot be reached; check the network and LLM_BASE_URL"
+            ) from error
+        except openai.APIStatusError as error:
+            raise errors.ModelUnavailableError(f"the model's server failed with status {error.status_code}") from error
+        except (openai.OpenAIError, ValueError, TypeError, KeyError, AttributeError) as error:
+            # langchain reads whatever came with status 200 as an answer; junk breaks it in any of these ways
+            log.warning("unusable answer of the model's server", error_type=type(error).__name__)
+            raise errors.ModelUnavailableError("the model's server answered something that is no answer") from error
+
+    async def _book(self, name: str, booking: Booking, answer: AIMessage) -> None:
+        usage: dict[str, Any] = dict(answer.usage_metadata or {})
+        cost = (answer.response_metadata.get("token_usage") or {}).get("cost") or 0.0
+        await self.book(name, booking, usage.get("input_tokens", 0), usage.get("output_tokens", 0), float(cost))
+
+    def _client(self, name: str) -> ChatOpenAI:
+        if name not in self._clients:
+            from langchain_openai import ChatOpenAI
+
+            self._clients[name] = ChatOpenAI(
+                model=name,
+                base_url=self._settings.model_url,
+                api_key=lambda: self._settings.model_key,
+                use_responses_api=False,  # else a name with "codex" in it goes to another endpoint
+                max_retries=2,
+                timeout=TIMEOUT,
+                default_headers={"X-Title": "Persais"},
+            )
+        return self._clients[name]
+
+    async def book(self, name: str, booking: Booking, tokens_in: int, tokens_out: int, cost: float) -> None:
+        """Note tokens and cost (US dollars) of a call, also one that somebody else made, such as the coder."""
+        async with self._database.session() as session:
+            session.add(
+                ModelCall(
+                    user_id=booking.user_id,
+                    turn_id=booking.turn_id,
+                    change_id=booking.change_id,
+                    purpose=booking.purpose,
+                    model=name,
+                    tokens_in=tokens_in,
+                    tokens_out=tokens_out,
+                    cost=cost,
+                )
+            )
+
+
+async def _called(tools: dict[str, StructuredTool], call: ToolCall) -> ToolMessage:
+    """What a tool returned, or why it did not; the model reads both."""
+    from langchain_core.messages import ToolMessage
+
+    tool = tools.get(call["name"])
+    try:
+        result = await tool.ainvoke(call["args"]) if tool else f"there is no tool {call['name']}"
+    except (errors.PersaisError, ValueError, TypeError) as error:
+        result = f"{type(error).__name__}: {error}"
+    return ToolMessage(content=str(result)[:20_000], tool_call_id=call["id"] or "")

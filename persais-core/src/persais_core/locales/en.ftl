@@ -1,0 +1,178 @@
+# Everything the bot says, in English. Markdown, unless the code says plain.
+
+## Agents and routing
+
+master-activated = 🧭 Master mode activated
+mechanic-activated = 🔧 Mechanic mode activated
+agent-activated = { $emoji } { $title } mode activated
+unknown-command = I know no command /{ $command }. /help shows what there is.
+attachment-not-yet = I cannot use voice messages, pictures or files yet. Please write it in words.
+model-unavailable = The language model does not answer: { $cause }. Commands and agents that need no model still work.
+agent-cannot = That did not work: { $cause }.
+agent-broke = { $title } ran into an error in its own code and could not answer. You can ask the Mechanic to mend it: /mechanic
+not-yet = That command is not available in this version. /help shows what there is.
+unexpected = Something unexpected went wrong; the details are in the log. The bot itself is unharmed.
+
+## People
+
+stranger = This bot is private. Its owner has to let you in.
+stranger-claimable = This bot has no owner yet. If it is yours, send /claim and the code from its terminal, for example: /claim ABCD-EFGH-JKMN
+claim-accepted = Welcome! This bot is yours now. Try /mechanic and ask for an agent.
+claim-wrong = That is not the code. It stands in the terminal where the bot was started.
+claim-closed = There is nothing to claim here: the bot has an owner, or the code has expired. A restart prints a new code while nobody owns it.
+
+## Commands
+
+start =
+    { $name ->
+        [""] Hello!
+       *[other] Hello, { $name }!
+    }
+    I am a bot that grows by being asked. Tap /mechanic and ask for an agent in plain words, for example:
+
+    `Create an agent "Echo" that repeats the user's messages`
+
+    /agents shows who is here, /help everything else.
+start-user =
+    { $name ->
+        [""] Hello!
+       *[other] Hello, { $name }!
+    }
+    Just write to me. /agents shows who is here, /help everything else.
+help =
+    /start — the greeting
+    /agents — the agents, to choose one
+    /master — back to Master
+    /status — how the bot is
+help-admin = /mechanic — make a new agent or change one
+agents =
+    { $count ->
+        [0] There are no agents yet besides these. /mechanic makes one.
+        [one] One agent was made here:
+       *[other] { $count } agents were made here:
+    }
+status =
+    Version: { $version }
+    Commit: { $commit }
+    Database: { $database }
+    Model: { $model }
+    Sandbox: { $sandbox }
+    Agent: { $agent }
+status-changes =
+    { $count ->
+        [0] Open changes: none
+       *[other] Open changes: { $count }
+    }
+database-ok = answers
+database-down = does not answer
+sandbox-enforced = enforced ({ $ways })
+sandbox-limits-only = limits only ({ $reason })
+sandbox-refused = refused ({ $reason })
+warning-unsandboxed = Code of candidates is not isolated on this machine.
+menu-start = The greeting
+menu-help = What I can do
+menu-agents = Choose an agent
+menu-mechanic = Make or change an agent
+menu-status = How the bot is
+
+## The Mechanic
+
+mechanic-not-admin = Only an admin of this bot can change it.
+mechanic-empty = Tell me in words what you need, for example: `Create an agent "Echo" that repeats the user's messages`
+mechanic-too-long = That request has { $size } characters, and I read at most { $limit }. Please say it shorter.
+mechanic-planning = 🤔 Reading your request...
+mechanic-understood-create =
+    Got it. { $summary }
+
+    I will create:
+mechanic-understood-edit =
+    Got it. { $summary }
+
+    I will change:
+mechanic-declined = I cannot do that: { $reason }
+mechanic-working = ⏳ Working...
+mechanic-branch = Branch: { $branch }
+mechanic-failed = ❌ It did not work: { $cause }
+mechanic-aborted = Change { $change } was aborted.
+stage-scaffolding = Skeleton from templates
+stage-coding = Writing the code
+stage-coding-again = Mending the code, round { $round }
+stage-verifying = Checking
+stage-delivering = Commit, push, pull request
+check-paths = Paths
+check-imports = Imports
+check-secrets = Secrets
+check-lint = Style
+check-typecheck = Types
+check-tests = Tests
+rounds-over = After { $rounds } rounds these checks still fail: { $checks }.
+coder-denied = The coder wanted to write files that this change may not touch: { $paths }. Nothing of it was kept.
+coder-failed = The coder did not finish ({ $status }): { $detail }
+
+## The card
+
+card-ready = ✅ PR is ready!
+card-deploying = ⏳ Deploying...
+card-deployed = 🚀 Deployed
+card-aborted = 🗑 Aborted
+card-failed = ❌ Not deployed
+card-branch = Branch: { $branch }
+card-files =
+    { $count ->
+        [one] Files: 1 changed
+       *[other] Files: { $count } changed
+    }
+card-tests = Tests: ✅ Passed
+card-cost = Cost: ${ $cost }
+button-deploy = Deploy
+button-abort = Abort
+button-view = View PR
+view-link = The pull request: { $url }
+deployed = 🚀 Deployed!
+deploy-failed = ❌ The new version did not start, so the old one keeps serving and the change was taken out of main again. Cause: { $cause }
+deploy-failed-card = The new version did not start; main was reverted.
+tap-unknown = This button is not one of mine.
+tap-not-admin = Only an admin of this bot may do that.
+tap-used = That was done already.
+tap-stale = This button belongs to an older state of the change and does nothing any more.
+tap-deploy = Deploying...
+tap-abort = Aborting...
+state-planning = planning
+state-scaffolding = scaffolding
+state-coding = coding
+state-verifying = checking
+state-delivering = delivering
+state-awaiting-approval = waiting for your tap
+state-deploying = deploying
+state-deployed = deployed
+state-aborted = aborted
+state-failed = failed
+
+## The offline model
+
+emulators-model-read = I read your request.
+emulators-model-creates = New agent { $title }: { $does }.
+emulators-model-changes = Change of the agent { $title }: { $does }.
+emulators-model-comments = One comment at the top of { $file }: “{ $text }”.
+emulators-model-does-repeat = repeats each message with “{ $text }” in front
+emulators-model-does-prefix = answers with “{ $text }” and then the message
+emulators-model-does-suffix = answers with the message and then “{ $text }”
+emulators-model-does-upper = answers with the message in upper case
+emulators-model-does-lower = answers with the message in lower case
+emulators-model-does-reverse = answers with the message reversed
+emulators-model-beyond = I am the offline model: I know only simple text agents (repeat a message, put a text before or after it, upper or lower case, reversed) and comments in files. For more, set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
+emulators-model-exists = There is an agent { $title } already: /{ $agent }. Say “change the agent { $title }” and what it should do, or choose another name.
+emulators-model-missing = There is no agent { $title } to change. These exist: { $agents }.
+emulators-model-which-text = Which text should the agent add? Put it in quotes, for example "Hello: ".
+emulators-model-long-text = The text must be one line of at most { $limit } visible characters. Which one should it be?
+emulators-model-which-file = Which file should get the comment? These exist: { $files }.
+emulators-model-no-file = There is no file { $file } that may be changed. These exist: { $files }.
+emulators-model-talk-hello = Hello! Nice to see you.
+emulators-model-talk-thanks = You are welcome!
+emulators-model-talk-who = I am Master, the agent that talks with you, and behind me is only the offline model.
+emulators-model-talk-other = I read your message, but I cannot really understand it: behind me is only the offline model.
+emulators-model-how =
+    I am the offline model and can hardly converse. For a real one, set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
+
+    What you can try right now: /mechanic, and then
+    `Create an agent "Echo" that repeats the user's messages`

@@ -1,0 +1,188 @@
+# Всё, что говорит бот, по-русски. Markdown, если в коде не сказано иное.
+
+## Агенты и маршрутизация
+
+master-activated = 🧭 Режим Мастера активирован
+mechanic-activated = 🔧 Режим Механика активирован
+agent-activated = { $emoji } Режим { $title } активирован
+unknown-command = Я не знаю команды /{ $command }. /help покажет, что есть.
+attachment-not-yet = Голосовые сообщения, картинки и файлы я пока не понимаю. Напишите, пожалуйста, словами.
+model-unavailable = Языковая модель не отвечает: { $cause }. Команды и агенты, которым модель не нужна, работают.
+agent-cannot = Не получилось: { $cause }.
+agent-broke = { $title } споткнулся об ошибку в собственном коде и не смог ответить. Попросите Механика исправить: /mechanic
+not-yet = Этой команды в этой версии нет. /help покажет, что есть.
+unexpected = Случилось что-то непредвиденное; подробности в журнале. Сам бот не пострадал.
+
+## Люди
+
+stranger = Это личный бот. Пустить вас может только его владелец.
+stranger-claimable = У этого бота пока нет владельца. Если он ваш, отправьте /claim и код из его терминала, например: /claim ABCD-EFGH-JKMN
+claim-accepted = Добро пожаловать! Теперь это ваш бот. Нажмите /mechanic и попросите агента.
+claim-wrong = Это не тот код. Он напечатан в терминале, где запущен бот.
+claim-closed = Здесь нечего получать: у бота есть владелец, или код истёк. Пока владельца нет, новый код печатается при перезапуске.
+
+## Команды
+
+start =
+    { $name ->
+        [""] Здравствуйте!
+       *[other] Здравствуйте, { $name }!
+    }
+    Я бот, который растёт по просьбе. Нажмите /mechanic и попросите агента простыми словами, например:
+
+    `Создай агента "Echo", который повторяет сообщения пользователя`
+
+    /agents покажет, кто здесь есть, /help — всё остальное.
+start-user =
+    { $name ->
+        [""] Здравствуйте!
+       *[other] Здравствуйте, { $name }!
+    }
+    Просто напишите мне. /agents покажет, кто здесь есть, /help — всё остальное.
+help =
+    /start — приветствие
+    /agents — выбрать агента
+    /master — вернуться к Мастеру
+    /status — состояние бота
+help-admin = /mechanic — создать агента или изменить его
+agents =
+    { $count ->
+        [0] Других агентов пока нет. /mechanic сделает нового.
+        [one] Здесь сделан { $count } агент:
+        [few] Здесь сделано { $count } агента:
+       *[many] Здесь сделано { $count } агентов:
+    }
+status =
+    Версия: { $version }
+    Коммит: { $commit }
+    База данных: { $database }
+    Модель: { $model }
+    Песочница: { $sandbox }
+    Агент: { $agent }
+status-changes =
+    { $count ->
+        [0] Открытых изменений: нет
+       *[other] Открытых изменений: { $count }
+    }
+database-ok = отвечает
+database-down = не отвечает
+sandbox-enforced = действует ({ $ways })
+sandbox-limits-only = только ограничения ресурсов ({ $reason })
+sandbox-refused = недоступна ({ $reason })
+warning-unsandboxed = Код кандидатов на этой машине не изолирован.
+menu-start = Приветствие
+menu-help = Что я умею
+menu-agents = Выбрать агента
+menu-mechanic = Создать или изменить агента
+menu-status = Состояние бота
+
+## Механик
+
+mechanic-not-admin = Менять бота может только его администратор.
+mechanic-empty = Скажите словами, что нужно, например: `Создай агента "Echo", который повторяет сообщения пользователя`
+mechanic-too-long =
+    { $size ->
+        [one] В этой просьбе { $size } символ, а я читаю не больше { $limit }. Скажите короче, пожалуйста.
+        [few] В этой просьбе { $size } символа, а я читаю не больше { $limit }. Скажите короче, пожалуйста.
+       *[many] В этой просьбе { $size } символов, а я читаю не больше { $limit }. Скажите короче, пожалуйста.
+    }
+mechanic-planning = 🤔 Читаю задачу...
+mechanic-understood-create =
+    Понял задачу. { $summary }
+
+    Создам:
+mechanic-understood-edit =
+    Понял задачу. { $summary }
+
+    Изменю:
+mechanic-declined = Этого я сделать не могу: { $reason }
+mechanic-working = ⏳ Работаю...
+mechanic-branch = Ветка: { $branch }
+mechanic-failed = ❌ Не получилось: { $cause }
+mechanic-aborted = Изменение { $change } отменено.
+stage-scaffolding = Каркас из шаблонов
+stage-coding = Пишу код
+stage-coding-again = Исправляю код, раунд { $round }
+stage-verifying = Проверяю
+stage-delivering = Коммит, push, pull request
+check-paths = Пути
+check-imports = Импорты
+check-secrets = Секреты
+check-lint = Стиль
+check-typecheck = Типы
+check-tests = Тесты
+rounds-over =
+    { $rounds ->
+        [one] После { $rounds } раунда не проходят проверки: { $checks }.
+       *[other] После { $rounds } раундов не проходят проверки: { $checks }.
+    }
+coder-denied = Кодер хотел записать файлы, которых это изменение касаться не может: { $paths }. Ничего из этого не сохранено.
+coder-failed = Кодер не справился ({ $status }): { $detail }
+
+## Карточка
+
+card-ready = ✅ PR готов!
+card-deploying = ⏳ Развёртываю...
+card-deployed = 🚀 Развёрнуто
+card-aborted = 🗑 Отменено
+card-failed = ❌ Не развёрнуто
+card-branch = Branch: { $branch }
+card-files =
+    { $count ->
+        [one] Files: { $count } changed
+       *[other] Files: { $count } changed
+    }
+card-tests = Tests: ✅ Passed
+card-cost = Стоимость: ${ $cost }
+button-deploy = Deploy
+button-abort = Abort
+button-view = View PR
+view-link = Pull request: { $url }
+deployed = 🚀 Deployed!
+deploy-failed = ❌ Новая версия не запустилась, поэтому работает прежняя, а изменение снова убрано из main. Причина: { $cause }
+deploy-failed-card = Новая версия не запустилась; main возвращён назад.
+tap-unknown = Это не моя кнопка.
+tap-not-admin = Это может только администратор бота.
+tap-used = Это уже сделано.
+tap-stale = Эта кнопка относится к прежнему состоянию изменения и больше ничего не делает.
+tap-deploy = Развёртываю...
+tap-abort = Отменяю...
+state-planning = планируется
+state-scaffolding = делается каркас
+state-coding = пишется код
+state-verifying = проверяется
+state-delivering = оформляется
+state-awaiting-approval = ждёт вашего нажатия
+state-deploying = развёртывается
+state-deployed = развёрнуто
+state-aborted = отменено
+state-failed = не удалось
+
+## Офлайн-модель
+
+emulators-model-read = Запрос прочитан.
+emulators-model-creates = Новый агент { $title }: { $does }.
+emulators-model-changes = Изменение агента { $title }: { $does }.
+emulators-model-comments = Один комментарий в начале { $file }: «{ $text }».
+emulators-model-does-repeat = повторяет каждое сообщение с «{ $text }» впереди
+emulators-model-does-prefix = отвечает текстом «{ $text }», а за ним сообщение
+emulators-model-does-suffix = отвечает сообщением, а за ним текст «{ $text }»
+emulators-model-does-upper = отвечает сообщением заглавными буквами
+emulators-model-does-lower = отвечает сообщением строчными буквами
+emulators-model-does-reverse = отвечает сообщением задом наперёд
+emulators-model-beyond = Я офлайн-модель: умею только простых текстовых агентов (повторить сообщение, добавить текст до или после него, заглавные или строчные буквы, задом наперёд) и комментарии в файлах. Для остального задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите снова.
+emulators-model-exists = Агент { $title } уже есть: /{ $agent }. Напишите «измени агента { $title }» и что он должен делать, или выберите другое имя.
+emulators-model-missing = Агента { $title } нет, менять нечего. Есть такие: { $agents }.
+emulators-model-which-text = Какой текст агент должен добавлять? Напишите его в кавычках, например "Привет: ".
+emulators-model-long-text = Текст должен быть одной строкой не длиннее { $limit } видимых символов. Какой выбрать?
+emulators-model-which-file = В какой файл добавить комментарий? Есть такие: { $files }.
+emulators-model-no-file = Нет файла { $file }, который можно менять. Есть такие: { $files }.
+emulators-model-talk-hello = Здравствуйте! Рад вас видеть.
+emulators-model-talk-thanks = Пожалуйста!
+emulators-model-talk-who = Я Мастер, агент, который с вами говорит, а за мной стоит только офлайн-модель.
+emulators-model-talk-other = Я прочитал сообщение, но понять его по-настоящему не могу: за мной стоит только офлайн-модель.
+emulators-model-how =
+    Я офлайн-модель и почти не умею беседовать. Чтобы подключить настоящую, задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите снова.
+
+    Что можно попробовать прямо сейчас: /mechanic, а затем
+    `Создай агента "Echo", который повторяет сообщения пользователя`

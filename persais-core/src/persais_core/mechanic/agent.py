@@ -1,0 +1,44 @@
+"""The Mechanic as the chat knows it: an agent whose answer is a change."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from persais_core import errors, texts
+from persais_core.agents.base import Agent
+from persais_core.agents.context import TurnContext
+from persais_core.domain.chats import Language, Message, Reply
+from persais_core.mechanic.ledger import Ledger
+from persais_core.tools.base import Context
+
+MAX_REQUEST = 4000  # characters
+
+
+class Mechanic(Agent):
+    """Makes new agents, tools and tables, and changes those there are."""
+
+    name = "mechanic"
+    title: ClassVar[dict[Language, str]] = {"en": "Mechanic", "ru": "Механик"}
+    emoji = "🔧"
+    keywords = (
+        "make me an agent", "create an agent", "make an agent", "new agent", "mechanic",
+        "создай агента", "сделай агента", "сделай мне агента", "создай мне агента", "новый агент", "механик",
+    )  # fmt: skip
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def reply(self, message: Message, context: Context) -> str | Reply:
+        """Take a request up as a change; the change then speaks for itself, so nothing more is said here."""
+        if not isinstance(context, TurnContext):
+            raise errors.AgentError("the Mechanic works in a running bot only")
+        language, turn = context.language, context.turn
+        request = message.text.strip()
+        if not context.user.is_admin:
+            return Reply(text=texts.say(language, "mechanic-not-admin"))
+        if not request:
+            return Reply(text=texts.say(language, "mechanic-empty"))
+        if len(request) > MAX_REQUEST:
+            return Reply(text=texts.say(language, "mechanic-too-long", size=len(request), limit=MAX_REQUEST))
+        await self._ledger.open(lane=turn.lane, user=context.user, request=request, turn_id=turn.id)
+        return ""

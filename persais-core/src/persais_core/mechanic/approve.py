@@ -1,0 +1,60 @@
+"""A tap on a card's button.
+
+A button carries a random name of its row in `approvals`, and nothing that could be guessed or changed: the row says
+which change, which commit and which act it stands for. Whoever taps is asked for their standing first; each row works
+once; a row for another commit than the one that was delivered last does nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from persais_core import audit, texts
+from persais_core.db.engine import Database
+from persais_core.db.tables.evolution import Approval
+from persais_core.domain.changes import ChangeState
+from persais_core.domain.chats import Lane, Reply, User, Value
+from persais_core.mechanic.ledger import Ledger, lock
+from persais_core.queue import jobs, outbox
+
+
+class Tapped(Value):
+    """What to tell whoever tapped: a short note, or an alert they must close."""
+
+    note: str
+    alert: bool = False
+
+
+async def press(database: Database, ledger: Ledger, *, user: User, lane: Lane, data: str) -> Tapped:
+    """Act on a tap.
+
+    Args:
+        user: who tapped, with `is_admin` decided by `security.access`.
+        data: what the button carried; anything at all when forged.
+    """
+    say, language = texts.say, user.language
+    nonce = data.removeprefix("c:")
+    async with database.session() as session:
+        approval = await session.get(Approval, nonce, with_for_update=True)
+        if approval is None:
+            audit.record(session, "tap", actor=user.id, outcome="refused", cause="unknown button")
+            return Tapped(note=say(language, "tap-unknown"), alert=True)
+        subject = f"change {approval.change_id}"
+        if not user.is_admin:
+            audit.record(session, f"tap {approval.action}", actor=user.id, subject=subject, outcome="refused")
+            return Tapped(note=say(language, "tap-not-admin"), alert=True)
+        change = await ledger.get(approval.change_id)
+        if approval.action == "view":
+            text = say(language, "view-link", url=change.pull_request_url or "")
+            await outbox.put(session, lane, Reply(text=text, plain=True), key=f"view:{nonce}:{datetime.now(UTC):%s%f}")
+            return Tapped(note="")
+        if approval.used_at is not None:
+            return Tapped(note=say(language, "tap-used"))
+        if change.state is not ChangeState.AWAITING_APPROVAL or approval.commit != change.commit:
+            return Tapped(note=say(language, "tap-stale"), alert=True)
+        approval.used_at, approval.used_by = datetime.now(UTC), user.id
+        audit.record(session, f"change {approval.action}", actor=user.id, subject=subject, commit=approval.commit)
+        await jobs.defer(
+            session, "decide", lock=lock(change.id), change=change.id, decision=approval.action, user=user.id
+        )
+        return Tapped(note=say(language, f"tap-{approval.action}"))

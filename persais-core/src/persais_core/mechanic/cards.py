@@ -1,0 +1,132 @@
+"""What the chat sees of a change: one message of live progress, and the card with the buttons.
+
+Both are drawn from the stored change alone; no model writes on them.
+"""
+
+from __future__ import annotations
+
+from persais_core import texts
+from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.chats import Button, Reply
+
+_STAGES = ("scaffolding", "coding", "verifying", "delivering")
+
+
+def progress_key(change: Change) -> str:
+    """The outbox key of the progress message."""
+    return f"change:{change.id}:progress"
+
+
+def card_key(change: Change) -> str:
+    """The outbox key of the card."""
+    return f"change:{change.id}:card"
+
+
+def planned_files(change: Change) -> tuple[str, ...]:
+    """The files that the plan is going to touch, parts before their tests."""
+    if change.plan is None:
+        return ()
+    made = [f"bot/{part.kind}s/{part.name}.py" for part in change.plan.create]
+    tests = [f"tests/{part.kind}s/test_{part.name}.py" for part in change.plan.create]
+    return (*made, *tests, *change.plan.edit)
+
+
+def progress(change: Change) -> Reply:
+    """The message that is edited while work goes on."""
+    say = texts.say
+    language = change.language
+    lines = []
+    if change.plan is None:
+        if change.state is ChangeState.PLANNING:
+            return Reply(text=say(language, "mechanic-planning"))
+    elif change.plan.question is not None:
+        return Reply(text=_escape(change.plan.question))
+    elif change.plan.decline is not None:
+        return Reply(text=say(language, "mechanic-declined", reason=_escape(change.plan.decline)))
+    else:
+        kind = "mechanic-understood-create" if change.plan.create else "mechanic-understood-edit"
+        lines.append(say(language, kind, summary=_escape(change.plan.understood)))
+        lines += [f"- `{path}`" for path in planned_files(change)]
+        lines.append("")
+    if not change.state.is_over and change.commit is None:
+        lines.append(say(language, "mechanic-working"))
+    if change.branch:
+        lines.append(say(language, "mechanic-branch", branch=change.branch))
+    lines += _stage_lines(change)
+    if change.state is ChangeState.FAILED and change.commit is None:
+        lines += ["", say(language, "mechanic-failed", cause=_escape(change.error or ""))]
+    elif change.state is ChangeState.ABORTED and change.commit is None:
+        lines += ["", say(language, "mechanic-aborted", change=change.id)]
+    return Reply(text="\n".join(lines).strip())
+
+
+def _stage_lines(change: Change) -> list[str]:
+    """One line for each stage that was begun, the checks one by one."""
+    lines = []
+    order = list(ChangeState)
+    for stage in _STAGES:
+        at = order.index(ChangeState(stage))
+        now = order.index(change.state)
+        if stage in change.stages:
+            mark = "✅"
+        elif change.state == stage:
+            mark = "⏳"
+        elif now > at and not change.state.is_over:
+            mark = "✅"
+        else:
+            continue
+        if stage == "verifying":
+            for verdict in change.verdicts:
+                passed = "✅" if verdict.passed else "❌"
+                name = texts.say(change.language, f"check-{verdict.check}")
+                lines.append(f"{passed} {name}" + (f": {_escape(verdict.summary)}" if verdict.summary else ""))
+            if mark == "⏳":
+                lines.append(f"{mark} {texts.say(change.language, 'stage-verifying')}")
+        elif stage == "coding" and change.round > 1:
+            lines.append(f"{mark} {texts.say(change.language, 'stage-coding-again', round=change.round)}")
+        else:
+            lines.append(f"{mark} {texts.say(change.language, f'stage-{stage}')}")
+    return lines
+
+
+def card(change: Change) -> Reply:
+    """The card of a delivered change; its buttons are there only while they do something."""
+    language = change.language
+    title = {
+        ChangeState.AWAITING_APPROVAL: "card-ready",
+        ChangeState.DEPLOYING: "card-deploying",
+        ChangeState.DEPLOYED: "card-deployed",
+        ChangeState.ABORTED: "card-aborted",
+        ChangeState.FAILED: "card-failed",
+    }.get(change.state, "card-ready")
+    lines = [
+        texts.say(language, title),
+        texts.say(language, "card-branch", branch=change.branch or ""),
+        texts.say(language, "card-files", count=len(change.files)),
+        texts.say(language, "card-tests"),
+    ]
+    if change.cost:
+        lines.append(texts.say(language, "card-cost", cost=f"{change.cost:.4f}"))
+    if change.error:
+        lines += ["", _escape(change.error)]
+    return Reply(text="\n".join(lines), buttons=_buttons(change))
+
+
+def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
+    if change.state is not ChangeState.AWAITING_APPROVAL:
+        return ()
+    say, language = texts.say, change.language
+    row = [
+        Button(text=say(language, "button-deploy"), data=change.buttons["deploy"]),
+        Button(text=say(language, "button-abort"), data=change.buttons["abort"]),
+    ]
+    if "view" in change.buttons:
+        row.append(Button(text=say(language, "button-view"), data=change.buttons["view"]))
+    elif change.pull_request_url:
+        row.append(Button(text=say(language, "button-view"), url=change.pull_request_url))
+    return (tuple(row),)
+
+
+def _escape(text: str) -> str:
+    """Words of a model or a user, so that no Markdown of theirs is rendered."""
+    return "".join(f"\\{c}" if c in "\\`*_[]()<>#|~!" else c for c in text)

@@ -1,0 +1,72 @@
+"""The coder fills the skeletons, or mends what the checks found."""
+
+from __future__ import annotations
+
+import shutil
+
+from pydantic import SecretStr
+
+from persais_core import errors
+from persais_core.coders.base import CodeJob, CodeResult
+from persais_core.domain.changes import Change
+from persais_core.llm.models import Booking
+from persais_core.mechanic import cards, workshop
+from persais_core.mechanic.workshop import Workshop
+
+MAX_FAILURES = 6000  # characters of findings that the coder is shown
+MAX_CONTEXT_FILES = 8
+
+
+async def write(shop: Workshop, change: Change) -> CodeResult:
+    """Let the coder work once, and book what it cost.
+
+    Raises:
+        CoderError: nothing usable came of it; the sentence says why.
+    """
+    if change.plan is None or change.base is None or change.branch is None:
+        raise errors.ChangeError("there is no branch yet")
+    folder = shop.worktree(change.branch)
+    files = cards.planned_files(change)
+    scratch = shop.scratch(change.id) / f"round-{change.round}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    existing = sorted(await shop.repository.files(change.base))
+    context = [p for p in existing if p.startswith("bot/") and p.endswith(".py") and not p.endswith("__init__.py")]
+    job = CodeJob(
+        root=folder,
+        edit=files,
+        read=tuple(path for path in context if path not in files)[:MAX_CONTEXT_FILES],
+        message=workshop.render(
+            "coder",
+            understood=change.plan.understood,
+            steps=change.plan.steps or (change.request,),
+            files=files,
+            request=change.request.replace("</request>", ""),
+            failures=failures(change, shop),
+        ),
+        model=shop.models.coder,
+        base_url=shop.settings.model_url or "",
+        api_key=SecretStr(shop.settings.model_key),
+        timeout_seconds=shop.settings.coder_timeout,
+        scratch=scratch,
+    )
+    result = await shop.coder.run(job)
+    await shop.models.book(
+        shop.models.coder,
+        Booking(purpose="code", user_id=change.user_id, change_id=change.id),
+        result.tokens_in,
+        result.tokens_out,
+        result.cost,
+    )
+    return result
+
+
+def failures(change: Change, shop: Workshop) -> str:
+    """The findings of the last checks, without secrets, no longer than the coder should read."""
+    lines = [
+        line
+        for verdict in change.verdicts
+        if not verdict.passed
+        for line in (f"[{verdict.check}] {verdict.summary}", *verdict.findings)
+    ]
+    return shop.redactor.text("\n".join(lines))[:MAX_FAILURES]

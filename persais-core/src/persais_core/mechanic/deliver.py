@@ -1,0 +1,87 @@
+"""What passed the checks becomes one commit, a pushed branch, a pull request and a card with buttons."""
+
+from __future__ import annotations
+
+import secrets
+
+from persais_core import audit, errors
+from persais_core.db.tables.evolution import Approval
+from persais_core.domain.changes import Change, ChangeState
+from persais_core.forges.base import PullRequestLink
+from persais_core.mechanic.workshop import Workshop
+from persais_core.settings import TELEGRAM_API_URL
+
+ACTIONS = ("deploy", "abort", "view")
+
+
+async def deliver(shop: Workshop, change: Change) -> Change:
+    """Commit, push, open the pull request and show the card; repeating it changes nothing."""
+    if change.plan is None or change.base is None or change.branch is None:
+        raise errors.ChangeError("there is no branch yet")
+    commit = await shop.repository.commit(
+        change.branch, change.base, shop.worktree(change.branch), change.files, _message(change)
+    )
+    await shop.repository.push(change.branch)
+    link = await shop.forge.open(
+        branch=change.branch, head=commit, base=change.base, title=_title(change), body=_body(change)
+    )
+    async with shop.ledger.changing(change.id) as (session, current):
+        buttons = {action: secrets.token_urlsafe(18) for action in ACTIONS}
+        for action, nonce in buttons.items():
+            session.add(Approval(nonce=nonce, change_id=change.id, action=action, commit=commit))
+        if _opens_links(shop, link):
+            del buttons["view"]
+        changed = current.model_copy(
+            update={
+                "commit": commit,
+                "pull_request": link.number,
+                "pull_request_url": link.url,
+                "buttons": {action: f"c:{nonce}" for action, nonce in buttons.items()},
+                "state": ChangeState.AWAITING_APPROVAL,
+            }
+        )
+        await shop.ledger.write(session, changed)
+        audit.record(
+            session,
+            "pull request opened",
+            actor=change.user_id,
+            subject=f"change {change.id}",
+            commit=commit,
+            branch=change.branch,
+            pull_request=link.number,
+        )
+    return changed
+
+
+def _opens_links(shop: Workshop, link: PullRequestLink) -> bool:
+    """Telegram refuses buttons with a link to this computer; another Bot API server at home takes them."""
+    local = link.url.startswith(("http://127.0.0.1", "http://localhost"))
+    return not local or shop.settings.telegram_api_url != TELEGRAM_API_URL
+
+
+def _title(change: Change) -> str:
+    assert change.plan is not None
+    return change.plan.understood.partition("\n")[0][:72]
+
+
+def _message(change: Change) -> str:
+    return (
+        f"{_title(change)}\n\n{_quoted(change.request)}\n\n"
+        f"Persais-Change: {change.id}\nPersais-Requested-By: {change.user_id}\n"
+    )
+
+
+def _body(change: Change) -> str:
+    assert change.plan is not None
+    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(change.plan.steps, 1))
+    checks = "\n".join(
+        f"- {v.check}: {'passed' if v.passed else 'failed'} {v.summary}".rstrip() for v in change.verdicts
+    )
+    return (
+        f"Request\n\n{_quoted(change.request)}\n\nPlan\n\n{steps}\n\nChecks\n\n{checks}\n\n"
+        f"Cost: ${change.cost:.4f}, {change.tokens} tokens\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}" for line in text[:4000].splitlines())

@@ -1,0 +1,258 @@
+r"""The life of a change as one LangGraph graph on the Postgres checkpointer.
+
+    plan -> branch -> scaffold -> code -> verify -> deliver -> approve -> deploy
+                                   ^_________|                    \-> abort
+
+The graph remembers which step comes next; what the steps know is in the stored change. Each step may be repeated: a
+kill in the middle of one repeats it and nothing else. The graph waits in `approve` for a tap, for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
+
+import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command, interrupt
+from pydantic import BaseModel
+
+from persais_core import audit, errors, texts
+from persais_core.domain.changes import Change, ChangeState, Verdict
+from persais_core.mechanic import abort, branch, code, deliver, deploy, plan, scaffold, verify
+from persais_core.mechanic.ledger import Ledger
+from persais_core.mechanic.workshop import Workshop
+from persais_core.security.redact import Redactor
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+MAX_ROUNDS = 3
+
+
+class State(BaseModel):
+    """What the graph itself must remember between steps."""
+
+    change: int
+    going: bool = True
+    passed: bool = False
+    decision: str = ""
+    user: int = 0
+
+
+async def _timed(shop: Workshop, change_id: int, stage: str, work: Awaitable[T]) -> T:
+    """Do a stage's work and add its seconds to the change; a stage may come several times."""
+    started = time.monotonic()
+    try:
+        return await work
+    finally:
+        async with shop.ledger.changing(change_id) as (session, change):
+            spent = change.stages.get(stage, 0.0) + time.monotonic() - started
+            await shop.ledger.write(
+                session, change.model_copy(update={"stages": change.stages | {stage: round(spent, 2)}})
+            )
+
+
+async def _plan(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    shop = runtime.context
+    change = await shop.ledger.get(state.change)
+    if change.plan is None:
+        made, base = await _timed(shop, change.id, "planning", plan.make(shop, change))
+        works = bool(made.create or made.edit)
+        change = await shop.ledger.update(
+            change.id, plan=made, base=base, state=ChangeState.SCAFFOLDING if works else ChangeState.ABORTED
+        )
+    return {"going": not change.state.is_over}
+
+
+async def _branch(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    shop = runtime.context
+    change = await shop.ledger.get(state.change)
+    # The name is stored before the branch exists: a repeated step then finds its own branch, not the next number.
+    if change.branch is None and change.plan is not None:
+        change = await shop.ledger.update(change.id, branch=await shop.repository.next_branch(change.plan.slug))
+    await branch.make(shop, change)
+    return {}
+
+
+async def _scaffold(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    shop = runtime.context
+    change = await shop.ledger.get(state.change)
+    await _timed(shop, change.id, "scaffolding", scaffold.make(shop, change))
+    await shop.ledger.update(change.id, state=ChangeState.CODING, round=1, verdicts=())
+    return {}
+
+
+async def _code(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    shop = runtime.context
+    change = await shop.ledger.get(state.change)
+    result = await _timed(shop, change.id, "coding", code.write(shop, change))
+    change = await shop.ledger.get(change.id)
+    await shop.ledger.update(
+        change.id, tokens=change.tokens + result.tokens_in + result.tokens_out, cost=change.cost + result.cost
+    )
+    if result.status != "edited":
+        raise errors.CoderError(
+            shop.redactor.text(_coder_sentence(change, result.status, result.detail, result.denied))
+        )
+    await shop.ledger.update(change.id, state=ChangeState.VERIFYING, verdicts=())
+    return {}
+
+
+def _coder_sentence(change: Change, status: str, detail: str, denied: tuple[str, ...]) -> str:
+    """Why the coder failed, in the owner's language, with the coder's own words after it."""
+    if status == "denied":
+        return texts.say(change.language, "coder-denied", paths=", ".join(denied[:5]))
+    return texts.say(change.language, "coder-failed", status=status, detail=detail)
+
+
+async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    shop = runtime.context
+    change = await shop.ledger.get(state.change)
+    seen: list[Verdict] = []
+
+    async def tell(verdict: Verdict) -> None:
+        seen.append(verdict)
+        await shop.ledger.update(change.id, verdicts=tuple(seen))
+
+    files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))
+    passed = all(verdict.passed for verdict in verdicts)
+    if passed:
+        await shop.ledger.update(change.id, files=files, verdicts=verdicts, state=ChangeState.DELIVERING)
+    elif change.round >= MAX_ROUNDS:
+        failed = ", ".join(verdict.check for verdict in verdicts if not verdict.passed)
+        raise errors.ChangeError(texts.say(change.language, "rounds-over", rounds=MAX_ROUNDS, checks=failed))
+    else:
+        await shop.ledger.update(
+            change.id, files=files, verdicts=verdicts, round=change.round + 1, state=ChangeState.CODING
+        )
+    return {"passed": passed}
+
+
+async def _deliver(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    shop = runtime.context
+    change = await shop.ledger.get(state.change)
+    if change.state is ChangeState.DELIVERING:
+        await _timed(shop, change.id, "delivering", deliver.deliver(shop, change))
+    return {}
+
+
+async def _approve(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    answer = interrupt({"change": state.change})  # nothing before this line may have an effect: it runs again
+    return {"decision": answer["decision"], "user": answer["user"]}
+
+
+async def _deploy(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    shop = runtime.context
+    await deploy.request(shop, await shop.ledger.get(state.change), user_id=state.user)
+    return {}
+
+
+async def _abort(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
+    shop = runtime.context
+    await abort.abort(shop, await shop.ledger.get(state.change), user_id=state.user)
+    return {}
+
+
+def _after_plan(state: State) -> Literal["branch", "__end__"]:
+    return "branch" if state.going else "__end__"
+
+
+def _after_verify(state: State) -> Literal["deliver", "code"]:
+    return "deliver" if state.passed else "code"
+
+
+def _after_approve(state: State) -> Literal["deploy", "abort"]:
+    return "deploy" if state.decision == "deploy" else "abort"
+
+
+def _builder() -> StateGraph[State, Workshop, State, State]:
+    # The names of the steps are frozen: changes that wait for a tap are resumed by newer code.
+    builder = StateGraph(State, context_schema=Workshop)
+    steps: dict[str, Callable[[State, Runtime[Workshop]], Awaitable[dict[str, Any]]]] = {
+        "plan": _plan,
+        "branch": _branch,
+        "scaffold": _scaffold,
+        "code": _code,
+        "verify": _verify,
+        "deliver": _deliver,
+        "approve": _approve,
+        "deploy": _deploy,
+        "abort": _abort,
+    }
+    for name, step in steps.items():
+        builder.add_node(name, step)  # type: ignore[call-overload]
+    builder.add_edge(START, "plan")
+    builder.add_conditional_edges("plan", _after_plan)
+    builder.add_edge("branch", "scaffold")
+    builder.add_edge("scaffold", "code")
+    builder.add_edge("code", "verify")
+    builder.add_conditional_edges("verify", _after_verify)
+    builder.add_edge("deliver", "approve")
+    builder.add_conditional_edges("approve", _after_approve)
+    builder.add_edge("deploy", END)
+    builder.add_edge("abort", END)
+    return builder
+
+
+class Evolution:
+    """Runs changes; its methods are the queue's jobs, at most one at a time for one change.
+
+    Args:
+        ledger: the stored changes.
+        redactor: takes secrets out of what is told.
+        shop: builds what the steps work with, on first use; raises where this bot cannot be changed.
+    """
+
+    def __init__(self, ledger: Ledger, redactor: Redactor, shop: Callable[[], Awaitable[Workshop]]) -> None:
+        self._ledger, self._redactor, self._shop = ledger, redactor, shop
+        self._builder = _builder()
+
+    async def change(self, change: int) -> None:
+        """Go on with a change from wherever it is, until it waits for a tap or is over."""
+        await self._go(change, None)
+
+    async def decide(self, change: int, decision: str, user: int) -> None:
+        """Go on after a tap on [Deploy] or [Abort]."""
+        await self._go(change, {"decision": decision, "user": user})
+
+    async def deployed(self, deployment: int) -> None:
+        """A deployment has ended, well or not."""
+        await deploy.finish(await self._shop(), deployment)
+
+    async def _go(self, change_id: int, answer: dict[str, Any] | None) -> None:
+        change = await self._ledger.get(change_id)
+        if change.state.is_over:
+            return
+        try:
+            shop = await self._shop()
+            # A saver of its own: LangGraph's holds one lock for all that share it.
+            graph = self._builder.compile(checkpointer=AsyncPostgresSaver(await shop.database.graph_pool()))
+            config: RunnableConfig = {"configurable": {"thread_id": f"change:{change_id}"}}
+            snapshot = await graph.aget_state(config)
+            if not snapshot.created_at:
+                given: Any = State(change=change_id)
+            elif snapshot.interrupts:
+                if answer is None:
+                    return
+                given = Command(resume=answer)
+            else:
+                given = None
+            await graph.ainvoke(given, config, context=shop, durability="sync")
+        except errors.PersaisError as error:
+            await self._fail(change_id, str(error))
+        except Exception as error:  # the last place that can tell the owner that a bug of ours ended the change
+            log.exception("a change broke", change=change_id, error_type=type(error).__name__)
+            await self._fail(change_id, texts.say(change.language, "unexpected"))
+
+    async def _fail(self, change_id: int, cause: str) -> None:
+        cause = self._redactor.text(cause)
+        async with self._ledger.changing(change_id) as (session, change):
+            await self._ledger.write(
+                session, change.model_copy(update={"state": ChangeState.FAILED, "error": cause, "buttons": {}})
+            )
+            audit.record(session, "change failed", subject=f"change {change_id}", outcome="failed", cause=cause)

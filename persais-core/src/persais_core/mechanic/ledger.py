@@ -1,0 +1,123 @@
+"""The changes as they are stored, and the messages that show them.
+
+A change and what the chat shows of it are written in one transaction, so the card is true at any moment, also after a
+restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from persais_core import audit, errors
+from persais_core.db.engine import Database
+from persais_core.db.tables.evolution import ChangeRow
+from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.chats import Lane, User
+from persais_core.mechanic import cards
+from persais_core.queue import jobs, outbox
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+OVER = tuple(state.value for state in ChangeState if state.is_over)
+
+
+def lock(change_id: int) -> str:
+    """The queue's lock of one change: its jobs run one at a time."""
+    return f"change:{change_id}"
+
+
+class Ledger:
+    """Reads and writes changes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, *, lane: Lane, user: User, request: str, turn_id: int | None) -> Change:
+        """Note a request, show that it was heard, and put its job in the queue; all or nothing.
+
+        Args:
+            turn_id: the turn that asked; asking again for the same turn gives the same change.
+        """
+        async with self._database.session() as session:
+            if turn_id is not None:
+                known = await session.execute(
+                    select(ChangeRow).where(ChangeRow.body["turn_id"].as_integer() == turn_id)
+                )
+                if (row := known.scalar_one_or_none()) is not None:
+                    return _value(row)
+            row = ChangeRow(chat_id=lane.chat_id, user_id=user.id, state=ChangeState.PLANNING)
+            session.add(row)
+            await session.flush()
+            assert row.id is not None
+            change = Change(
+                id=row.id,
+                chat_id=lane.chat_id,
+                topic_id=lane.topic_id,
+                user_id=user.id,
+                turn_id=turn_id,
+                language=user.language,
+                request=request,
+            )
+            row.body = change.model_dump(mode="json")
+            audit.record(session, "change requested", actor=user.id, subject=f"change {row.id}")
+            await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
+            await jobs.defer(session, "change", lock=lock(change.id), change=change.id)
+        return change
+
+    async def get(self, change_id: int) -> Change:
+        """One change.
+
+        Raises:
+            ChangeError: there is none with this number.
+        """
+        async with self._database.session() as session:
+            row = await session.get(ChangeRow, change_id)
+        if row is None:
+            raise errors.ChangeError(f"there is no change {change_id}")
+        return _value(row)
+
+    async def open_changes(self) -> list[Change]:
+        """Those that are not over, oldest first."""
+        async with self._database.session() as session:
+            rows = await session.execute(
+                select(ChangeRow).where(col(ChangeRow.state).not_in(OVER)).order_by(col(ChangeRow.id))
+            )
+            return [_value(row) for row in rows.scalars()]
+
+    async def update(self, change_id: int, **fields: object) -> Change:
+        """Set fields of a change and show its progress."""
+        async with self.changing(change_id) as (session, change):
+            changed = change.model_copy(update=fields)
+            await self.write(session, changed)
+        return changed
+
+    @asynccontextmanager
+    async def changing(self, change_id: int) -> AsyncIterator[tuple[AsyncSession, Change]]:
+        """A transaction that holds one change, for acts that write more than the change itself."""
+        async with self._database.session() as session:
+            row = await session.get(ChangeRow, change_id, with_for_update=True)
+            if row is None:
+                raise errors.ChangeError(f"there is no change {change_id}")
+            yield session, _value(row)
+
+    async def write(self, session: AsyncSession, change: Change) -> None:
+        """Store a change within a transaction of `changing`, with what the chat shows of it."""
+        row = await session.get_one(ChangeRow, change.id)
+        row.state, row.branch = change.state, change.branch
+        row.body = change.model_dump(mode="json")
+        row.updated_at = datetime.now(UTC)
+        lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
+        await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
+        if change.commit is not None:
+            await outbox.show(session, lane, cards.card(change), key=cards.card_key(change))
+
+
+def _value(row: ChangeRow) -> Change:
+    return Change.model_validate(row.body)

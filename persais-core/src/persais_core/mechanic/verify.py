@@ -1,0 +1,41 @@
+"""The checks, on the real change set of the worktree, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from persais_core import checks, errors
+from persais_core.checks.base import ChangedFile, Subject
+from persais_core.domain.changes import Change, Verdict
+from persais_core.mechanic import cards
+from persais_core.mechanic.workshop import Workshop
+
+
+async def verify(
+    shop: Workshop, change: Change, tell: Callable[[Verdict], Awaitable[None]]
+) -> tuple[tuple[str, ...], tuple[Verdict, ...]]:
+    """Judge the worktree of a change.
+
+    Args:
+        tell: called with each verdict as it falls.
+
+    Returns:
+        The changed paths and the verdicts.
+
+    Raises:
+        SandboxError: candidate code may not be run here.
+    """
+    if change.base is None or change.branch is None:
+        raise errors.ChangeError("there is no branch yet")
+    folder = shop.worktree(change.branch)
+    changed = await shop.repository.changed(change.base, folder)
+    subject = Subject(
+        root=folder,
+        base=change.base,
+        allowed=cards.planned_files(change),
+        changed=tuple(ChangedFile(path=f.path, mode=f.mode, status=f.status, size=f.size) for f in changed),
+        sandbox=shop.sandbox,
+        scratch=shop.scratch(change.id),
+    )
+    verdicts = await checks.verify(subject, tell=tell)
+    return tuple(file.path for file in changed), verdicts

@@ -1,0 +1,54 @@
+"""All that the steps of a change work with; built in `app.py`, handed to each step by the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from persais_core.coders.base import Coder
+from persais_core.db.engine import Database
+from persais_core.deployers.base import Deployer
+from persais_core.forges.base import Forge
+from persais_core.git.repository import Repository
+from persais_core.llm.models import Models
+from persais_core.mechanic.ledger import Ledger
+from persais_core.security.redact import Redactor
+from persais_core.security.sandbox import Sandbox
+from persais_core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The parts of one running bot that make changes to it."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    models: Models
+    repository: Repository
+    coder: Coder
+    sandbox: Sandbox
+    forge: Forge
+    deployer: Deployer
+    redactor: Redactor
+
+    def worktree(self, branch: str) -> Path:
+        """Where the worktree of a branch lies."""
+        return self.settings.persais_home / "worktrees" / branch.replace("/", "-")
+
+    def scratch(self, change_id: int) -> Path:
+        """A folder for what is thrown away when the change is over."""
+        folder = self.settings.persais_home / "scratch" / f"change-{change_id}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def render(name: str, **values: Any) -> str:
+    """A prompt of this room, by its file's name without ending, with its values filled in."""
+    source = (resources.files("persais_core.mechanic") / f"{name}.md").read_text("utf-8")
+    template: jinja2.Template = jinja2.Template(source, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return str(template.render(**values))

@@ -1,0 +1,103 @@
+"""Commands that are answered without a model and leave the lane's agent as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from persais_core import texts
+from persais_core.agents.base import Agent
+from persais_core.agents.registry import MASTER, Registry
+from persais_core.domain.changes import Change
+from persais_core.domain.chats import Button, Language, Reply, User
+from persais_core.queue.inbox import CHOOSE_AGENT
+
+BUILT_IN = ("start", "help", "agents", "status", "claim")
+"""Names that no agent may take, with `mechanic` and `master`."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What /status tells."""
+
+    version: str
+    commit: str
+    database: str
+    model: str
+    sandbox: str
+    warning: str | None = None
+
+
+def start(user: User, registry: Registry) -> Reply:
+    """The greeting."""
+    name = user.name.split(maxsplit=1)[0] if user.name else ""
+    key = "start" if user.is_admin else "start-user"
+    return Reply(text=texts.say(user.language, key, name=_plain(name)), buttons=_agents(user, registry))
+
+
+def help_text(user: User, registry: Registry) -> Reply:
+    """What one can do here."""
+    language = user.language
+    lines = [texts.say(language, "help")]
+    lines += [f"/{agent.name} — {agent.emoji} {_plain(agent.called(language))}" for agent in _own(registry)]
+    if user.is_admin:
+        lines += ["", texts.say(language, "help-admin")]
+    return Reply(text="\n".join(lines))
+
+
+def agents(user: User, registry: Registry) -> Reply:
+    """The agents, each with a button."""
+    language = user.language
+    own = _own(registry)
+    lines = [texts.say(language, "agents", count=len(own))]
+    lines += [f"{a.emoji} {_plain(a.called(language))} — /{a.name} — {_plain(a.purpose())}" for a in own]
+    return Reply(text="\n".join(lines), buttons=_agents(user, registry))
+
+
+def status(user: User, facts: Facts, agent: Agent | None, changes: list[Change]) -> Reply:
+    """How the bot is."""
+    language = user.language
+    title = agent.called(language) if agent else MASTER
+    lines = [
+        texts.say(
+            language,
+            "status",
+            version=facts.version,
+            commit=facts.commit[:12],
+            database=facts.database,
+            model=facts.model,
+            sandbox=facts.sandbox,
+            agent=_plain(title),
+        )
+    ]
+    if facts.warning:
+        lines.insert(0, f"🔴 {facts.warning}\n")
+    lines.append(texts.say(language, "status-changes", count=len(changes)))
+    for change in changes:
+        state = texts.say(language, f"state-{change.state.value.replace('_', '-')}")
+        lines.append(f"- #{change.id} {change.branch or ''} — {state}")
+    return Reply(text="\n".join(lines))
+
+
+def menu(registry: Registry, language: Language) -> list[tuple[str, str]]:
+    """The commands of the client's menu: built-in ones, then one for each agent."""
+    built_in = [
+        (name, texts.say(language, f"menu-{name}")) for name in ("start", "help", "agents", "mechanic", "status")
+    ]
+    return built_in + [(a.name, f"{a.emoji} {a.called(language)}") for a in _own(registry)]
+
+
+def _own(registry: Registry) -> list[Agent]:
+    return [agent for agent in registry if agent.name not in (MASTER, "mechanic")]
+
+
+def _agents(user: User, registry: Registry) -> tuple[tuple[Button, ...], ...]:
+    shown = [a for a in registry if user.is_admin or a.name != "mechanic"]
+    buttons = [
+        Button(text=f"{agent.emoji} {agent.called(user.language)}"[:60], data=f"{CHOOSE_AGENT}{agent.name}")
+        for agent in shown
+    ]
+    return tuple(tuple(buttons[i : i + 2]) for i in range(0, len(buttons), 2))
+
+
+def _plain(text: str) -> str:
+    return "".join(f"\\{c}" if c in "\\`*_[]()<>#|~!" else c for c in text)

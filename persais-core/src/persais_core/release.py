@@ -1,0 +1,129 @@
+"""The life of one serving process: open, wait to be active, serve, and stop without losing what was begun."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from persais_core import app as app_module
+from persais_core import errors, logs, settings, sockets
+from persais_core.db import core_migrations
+from persais_core.security.redact import Redactor
+
+log = structlog.get_logger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: this process has two of them and one end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(
+    root: Path,
+    *,
+    commit: str | None = None,
+    workspace: Path | None = None,
+    probe: socket.socket | None = None,
+    public: socket.socket | None = None,
+) -> None:
+    """Serve the bot of a folder until told to stop.
+
+    Args:
+        root: folder that holds `bot/`.
+        commit: what lies there; found out from git where not given.
+        workspace: the repository that evolves; the root where not given.
+        probe: given by a supervisor, with `public`; see `serve`.
+        public: where the world comes in; PORT on every address where not given.
+
+    Raises:
+        PersaisError: it cannot serve.
+    """
+    config = settings.load()
+    logs.configure(Redactor(config.secrets))
+    folder = root.resolve()
+    place = app_module.Place(root=folder, commit=commit or commit_of(folder), workspace=(workspace or root).resolve())
+    listener = public or sockets.listen("0.0.0.0", config.port)
+    asyncio.run(serve(app_module.App(config, place), probe=probe, public=listener))
+
+
+async def serve(app: app_module.App, *, probe: socket.socket | None, public: socket.socket) -> None:
+    """Serve a release until SIGTERM or SIGINT.
+
+    Args:
+        app: the release.
+        probe: under a supervisor, the socket on which it is asked for its health; None: nobody supervises, so the
+            release prepares the database itself and becomes active.
+        public: where the world comes in.
+
+    Raises:
+        PersaisError: it cannot serve; under a supervisor it stays and says so on /health instead.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(app.close)
+        if probe is not None:
+            await stack.enter_async_context(_listening(app.asgi, probe))
+        else:
+            await stack.enter_async_context(_listening(app.asgi, public))
+            url = app.settings.database_direct_url or app.settings.database_url
+            if url is not None:
+                await asyncio.to_thread(core_migrations.prepare, url.get_secret_value())
+        try:
+            await app.open()
+            if probe is None and url is not None:
+                await app_module.activate(url.get_secret_value(), app.place.commit)
+        except errors.PersaisError as error:
+            log.error("this release cannot serve", cause=str(error))
+            if probe is None:
+                raise
+            await stop.wait()
+            return
+        running = asyncio.create_task(
+            app.run(
+                while_active=lambda: _listening(app.asgi, public) if probe is not None else contextlib.nullcontext()
+            )
+        )
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+@contextlib.asynccontextmanager
+async def _listening(asgi: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+    """Answer HTTP on a socket while the block lasts; the socket itself stays open for the next release."""
+    config = uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    server = _Server(config)
+    # uvicorn closes the socket it is given, and the connections waiting in the original's queue would be lost.
+    task = asyncio.create_task(server.serve(sockets=[listener.dup()]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def commit_of(root: Path) -> str:
+    """The commit that a folder has checked out, or `unversioned`."""
+    import pygit2
+
+    try:
+        return str(pygit2.Repository(str(root / ".git")).head.target)
+    except pygit2.GitError:
+        return "unversioned"

@@ -1,0 +1,128 @@
+"""Who may speak to the bot, and who may change it.
+
+Asked once, before anything else is done with a message, a command or a tap. A fresh bot with neither an allow-list nor
+an owner listens to one thing only: `/claim CODE`, with the code from its own terminal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import func, select, update
+from sqlmodel import col
+
+from persais_core import audit
+from persais_core.db.engine import Database
+from persais_core.db.tables.people import ClaimCode, Person
+from persais_core.domain.chats import User
+
+CODE_HOURS = 24
+MAX_ATTEMPTS = 10  # wrong codes until the code is void
+
+
+class Standing(StrEnum):
+    """How someone stands to this bot."""
+
+    STRANGER = "stranger"
+    USER = "user"
+    ADMIN = "admin"
+
+
+class Claim(StrEnum):
+    """What became of a `/claim`."""
+
+    ACCEPTED = "accepted"
+    WRONG = "wrong"
+    CLOSED = "closed"
+
+
+class Access:
+    """Decides by settings and by the people table.
+
+    Args:
+        allowed: user ids that may speak.
+        admins: user ids that may also change the bot.
+    """
+
+    def __init__(self, database: Database, *, allowed: frozenset[int], admins: frozenset[int]) -> None:
+        self._database, self._allowed, self._admins = database, allowed, admins
+
+    async def standing(self, user: User) -> Standing:
+        """How this person stands; remembers their name and language."""
+        async with self._database.session() as session:
+            person = await session.get(Person, user.id)
+            if person is None:
+                person = Person(id=user.id)
+                session.add(person)
+            if (person.name, person.language) != (user.name, user.language):
+                person.name, person.language = user.name, user.language
+                person.seen_at = datetime.now(UTC)
+            owned, admin = person.is_owner, person.is_admin
+        if owned or admin or user.id in self._admins:
+            return Standing.ADMIN
+        return Standing.USER if user.id in self._allowed else Standing.STRANGER
+
+    async def refuse(self, user: User) -> bool:
+        """Note that a stranger was turned away; returns whether they are to be told (once)."""
+        async with self._database.session() as session:
+            person = await session.get(Person, user.id, with_for_update=True)
+            first = person is None or person.refused_at is None
+            if person is not None and first:
+                person.refused_at = datetime.now(UTC)
+            if first:
+                audit.record(session, "stranger refused", actor=user.id, outcome="refused", name=user.name)
+        return first
+
+    async def is_claimable(self) -> bool:
+        """Whether nobody owns this bot yet and nobody is named in the settings."""
+        if self._allowed or self._admins:
+            return False
+        async with self._database.session() as session:
+            owners = await session.execute(select(func.count()).select_from(Person).where(col(Person.is_owner)))
+            return int(owners.scalar_one()) == 0
+
+    async def new_code(self) -> str:
+        """A fresh claim code, valid for a day; older ones are void. Only its hash is stored."""
+        alphabet = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
+        code = "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(3))
+        now = datetime.now(UTC)
+        async with self._database.session() as session:
+            await session.execute(update(ClaimCode).where(col(ClaimCode.expires_at) > now).values(expires_at=now))
+            session.add(ClaimCode(code_sha256=_digest(code), expires_at=now + timedelta(hours=CODE_HOURS)))
+        return code
+
+    async def claim(self, user: User, code: str) -> Claim:
+        """Try to become the owner."""
+        if not await self.is_claimable():
+            return Claim.CLOSED
+        async with self._database.session() as session:
+            found = await session.execute(
+                select(ClaimCode)
+                .where(col(ClaimCode.expires_at) > datetime.now(UTC), col(ClaimCode.used_by).is_(None))
+                .order_by(col(ClaimCode.id).desc())
+                .limit(1)
+                .with_for_update()
+            )
+            row = found.scalar_one_or_none()
+            if row is None or row.attempts >= MAX_ATTEMPTS:
+                return Claim.CLOSED
+            if not hmac.compare_digest(row.code_sha256, _digest(code)):
+                row.attempts += 1
+                audit.record(session, "claim", actor=user.id, outcome="refused", attempt=row.attempts)
+                return Claim.WRONG
+            row.used_by = user.id
+            person = await session.get(Person, user.id, with_for_update=True)
+            if person is None:
+                person = Person(id=user.id, name=user.name, language=user.language)
+                session.add(person)
+            person.is_owner = person.is_admin = True
+            audit.record(session, "claim", actor=user.id, name=user.name)
+        return Claim.ACCEPTED
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.strip().upper().encode("utf-8", "replace")).hexdigest()

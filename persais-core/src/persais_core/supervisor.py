@@ -1,0 +1,507 @@
+"""`persais dev`: what outlives any one release.
+
+It owns the embedded Postgres, the stand-ins, and the public listening socket; it starts releases as child processes,
+each from a folder of its own, proves a new one beside the old one, and lets it take over. A release that does not get
+healthy never becomes active: the old one goes on, and the deployment is marked as failed with the cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from persais_core import errors, settings, sockets
+from persais_core.db import core_migrations
+from persais_core.db.embedded import EmbeddedPostgres
+from persais_core.deployers import local as local_deployer
+from persais_core.git.repository import BareRepository, Repository
+
+HEALTHY_WITHIN = 60.0  # seconds a new release has to answer /health
+ACTIVE_WITHIN = 40.0  # seconds it has to take over; the old one may be finishing a turn
+STOP_WITHIN = 30.0  # seconds a release has to finish what it began
+KEPT_RELEASES = 3
+RESTARTS = 5  # of a release that dies, within `RESTART_WINDOW`
+RESTART_WINDOW = 120.0  # seconds
+EMULATED_USER = 1000001  # the person on the chat page; see emulators.telegram
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What stands in for services nobody has set up: where it is, and the keys to it."""
+
+    url: str
+    key: str
+    token: str
+    routes: Sequence[BaseRoute]
+    aclose: Callable[[], Any]
+
+
+@dataclass
+class _Release:
+    commit: str
+    process: asyncio.subprocess.Process
+    probe: str
+
+    @property
+    def died(self) -> bool:
+        return self.process.returncode is not None
+
+
+class Supervisor:
+    """Runs one bot project on this computer.
+
+    Args:
+        config: of this process; children get it through the environment.
+        project: the repository that evolves.
+        remote: the bare repository with its main.
+        make_desk: builds the stand-ins for a base URL and keys.
+        tell: prints one line for the person at the terminal.
+    """
+
+    def __init__(
+        self,
+        config: settings.Settings,
+        *,
+        project: Path,
+        remote: Path,
+        make_desk: Callable[[str, str, str, Path], Desk],
+        tell: Tell,
+    ) -> None:
+        self._config, self._project, self._remote = config, project, remote
+        self._make_desk, self._tell = make_desk, tell
+        self._home = config.persais_home
+        self._stop = asyncio.Event()
+        self._current: _Release | None = None
+        self._environment: dict[str, str] = {}
+        self._url = ""
+
+    async def run(self, *, ready: Callable[[Desk], None] | None = None) -> None:
+        """Run until SIGINT or SIGTERM.
+
+        Args:
+            ready: called once the bot answers.
+
+        Raises:
+            PersaisError: a port is taken, another `persais dev` runs here, or the bot cannot be started at all.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        with self._alone():
+            public = sockets.listen("127.0.0.1", self._config.port)
+            port = public.getsockname()[1]
+            try:
+                door = sockets.listen("127.0.0.1", port + 1 if self._config.port else 0)
+            except errors.SettingsError:
+                public.close()
+                raise
+            async with contextlib.AsyncExitStack() as stack:
+                stack.callback(public.close)
+                desk = self._desk(f"http://127.0.0.1:{door.getsockname()[1]}")
+                await stack.enter_async_context(_serving(desk, door))
+                if self._config.telegram_bot_token is None:
+                    self._tell(f"Chat page: {desk.url}/?key={desk.key}")
+                self._url = await stack.enter_async_context(self._database())
+                self._environment = self._child_environment(desk, port)
+                stack.push_async_callback(self._stop_current)
+                await self._start_first(public)
+                if ready:
+                    ready(desk)
+                await self._watch(public)
+
+    def _desk(self, url: str) -> Desk:
+        """The stand-ins, with the same keys as last time, so that open pages and chats go on."""
+        file = self._home / "desk.json"
+        known: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(file.read_text())
+        key = known.get("key") or secrets.token_urlsafe(24)
+        token = known.get("token") or f"{secrets.randbelow(10**9) + 10**9}:{secrets.token_urlsafe(26)}"
+        fresh = file.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps({"url": url, "key": key, "token": token}))
+        fresh.rename(file)
+        return self._make_desk(url, key, token, self._home / "chat.sqlite")
+
+    @contextlib.asynccontextmanager
+    async def _database(self) -> AsyncIterator[str]:
+        """The database, prepared; the embedded one is stopped at the end."""
+        url = self._config.database_direct_url or self._config.database_url
+        embedded = None
+        if url is None:
+            embedded = EmbeddedPostgres(self._home / "pg")
+            self._tell("Database: starting the embedded Postgres...")
+        address = await asyncio.to_thread(embedded.start) if embedded else url.get_secret_value() if url else ""
+        try:
+            await asyncio.to_thread(core_migrations.prepare, address)
+            yield address
+        finally:
+            if embedded:
+                await asyncio.to_thread(embedded.stop)
+
+    def _child_environment(self, desk: Desk, port: int) -> dict[str, str]:
+        config = self._config
+        values = {"PORT": str(port), "PERSAIS_HOME": str(self._home), "PYTHONUNBUFFERED": "1"}
+        if config.database_url is None:
+            values["DATABASE_URL"] = self._url
+        if config.telegram_bot_token is None:
+            values |= {"TELEGRAM_BOT_TOKEN": desk.token, "TELEGRAM_API_URL": desk.url}
+            if not config.admin_user_ids:
+                values["ADMIN_USER_IDS"] = str(EMULATED_USER)
+        if config.model_url is None:
+            values |= {"LLM_BASE_URL": f"{desk.url}/v1", "LLM_API_KEY": desk.key}
+            values |= dict.fromkeys(("DEFAULT_MODEL", "CLASSIFIER_MODEL", "CODER_MODEL"), "offline")
+        return settings.child_environment(**values)
+
+    async def _start_first(self, public: socket.socket) -> None:
+        """Serve main; if that does not get healthy, what served before."""
+        repository = Repository(self._project)
+        main = await repository.main()
+        wanted = [main]
+        if (before := await self._active()) and before != main:
+            wanted.append(before)
+        causes = []
+        for commit in wanted:
+            self._tell(f"Bot: starting {commit[:12]}...")
+            try:
+                release = await self._prove(commit, public)
+                await self._take_over(release)
+            except errors.DeployError as error:
+                causes.append(str(error))
+                self._tell(f"Bot: {commit[:12]} does not start: {error}")
+                continue
+            self._tell(f"Bot: {commit[:12]} is answering.")
+            return
+        raise errors.DeployError(f"the bot cannot be started: {causes[0]} (log: {self._home / 'logs' / 'bot.log'})")
+
+    async def _prove(self, commit: str, public: socket.socket) -> _Release:
+        """Start a release beside what serves and wait until it is healthy.
+
+        Raises:
+            DeployError: it does not get healthy; it is stopped again.
+        """
+        folder = self._home / "releases" / commit[:12]
+        try:
+            await Repository(self._project).export(commit, folder)
+        except errors.GitError as error:
+            raise errors.DeployError(str(error)) from error
+        probe = sockets.listen("127.0.0.1", 0)
+        logs = self._home / "logs"
+        logs.mkdir(exist_ok=True)
+        with (logs / "bot.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "persais_core.cli", "serve",
+                "--root", str(folder), "--commit", commit, "--workspace", str(self._project),
+                "--probe-fd", str(probe.fileno()), "--public-fd", str(public.fileno()),
+                cwd=folder,
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(probe.fileno(), public.fileno()),
+                start_new_session=True,  # ctrl-C reaches us alone; we stop it in our order
+            )  # fmt: skip
+        release = _Release(commit, process, f"http://127.0.0.1:{probe.getsockname()[1]}/health")
+        probe.close()
+        try:
+            await self._until(
+                release, HEALTHY_WITHIN, lambda d: d.get("status") == "ok" and d.get("commit") == commit, "get healthy"
+            )
+        except BaseException:
+            await _end(release)
+            raise
+        return release
+
+    async def _take_over(self, release: _Release) -> None:
+        """Make a proven release the active one and stop the one before.
+
+        Raises:
+            DeployError: it did not take over; the old one is active again.
+        """
+        old = self._current
+        await self._activate(release.commit)
+        try:
+            await self._until(release, ACTIVE_WITHIN, lambda d: d.get("active") is True, "take over")
+        except BaseException:
+            if old is not None:
+                await self._activate(old.commit)
+            await _end(release)
+            raise
+        self._current = release
+        if old is not None:
+            await _end(old)
+        self._forget_old_releases()
+
+    async def _until(
+        self, release: _Release, seconds: float, good: Callable[[dict[str, Any]], bool], what: str
+    ) -> None:
+        """Ask a release for its health until it says what is wanted."""
+        deadline = time.monotonic() + seconds
+        last = "it did not answer"
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            while time.monotonic() < deadline and not self._stop.is_set():
+                if release.died:
+                    raise errors.DeployError(f"it ended with exit code {release.process.returncode} at its start")
+                try:
+                    document = (await client.get(release.probe)).json()
+                except (httpx.HTTPError, ValueError):
+                    document = {}
+                if good(document):
+                    return
+                if document.get("status") == "failing":
+                    raise errors.DeployError(
+                        str(document.get("checks", {}).get("release", "it says that it is failing"))
+                    )
+                last = str(document.get("checks", last))
+                await asyncio.sleep(0.05)
+        raise errors.DeployError(f"it did not {what} within {seconds:g} s: {last}")
+
+    async def _watch(self, public: socket.socket) -> None:
+        """Carry out deployments, and start the release again when it dies."""
+        deaths: list[float] = []
+        while not self._stop.is_set():
+            try:
+                async with _Deployments(self._url) as deployments:
+                    await self._carry_out(deployments, public)
+                    while not self._stop.is_set():
+                        if self._current is not None and self._current.died:
+                            deaths = [t for t in deaths if t > time.monotonic() - RESTART_WINDOW] + [time.monotonic()]
+                            await self._restart(public, len(deaths))
+                        await deployments.wait(self._stop)
+                        await self._carry_out(deployments, public)
+            except errors.DatabaseError as error:
+                self._tell(f"Database: away ({error}); trying again.")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), 2)
+
+    async def _restart(self, public: socket.socket, times: int) -> None:
+        assert self._current is not None
+        commit, code = self._current.commit, self._current.process.returncode
+        self._current = None
+        if times > RESTARTS:
+            raise errors.DeployError(
+                f"the bot died {times} times in a row (last exit code {code}); see {self._home / 'logs' / 'bot.log'}"
+            )
+        self._tell(f"Bot: {commit[:12]} ended unexpectedly (exit code {code}); starting it again.")
+        await self._take_over(await self._prove(commit, public))
+
+    async def _carry_out(self, deployments: _Deployments, public: socket.socket) -> None:
+        for number, commit in await deployments.requested():
+            if self._current is not None and self._current.commit == commit:
+                await deployments.finish(number, None)
+                continue
+            self._tell(f"Deploy: proving {commit[:12]}...")
+            await deployments.proving(number)
+            try:
+                await self._take_over(await self._prove(commit, public))
+            except errors.DeployError as error:
+                self._tell(f"Deploy: {commit[:12]} failed, the old version goes on: {error}")
+                await deployments.finish(number, str(error))
+            else:
+                self._tell(f"Deploy: {commit[:12]} is serving.")
+                await deployments.finish(number, None)
+
+    async def _active(self) -> str | None:
+        async with _Deployments(self._url) as deployments:
+            return await deployments.active()
+
+    async def _activate(self, commit: str) -> None:
+        async with _Deployments(self._url) as deployments:
+            await deployments.activate(commit)
+
+    async def _stop_current(self) -> None:
+        if self._current is not None:
+            await _end(self._current)
+            self._current = None
+
+    def _forget_old_releases(self) -> None:
+        folders = [f for f in (self._home / "releases").iterdir() if f.is_dir() and len(f.name) == 12]
+        for folder in sorted(folders, key=lambda f: f.stat().st_mtime)[:-KEPT_RELEASES]:
+            if self._current is None or folder.name != self._current.commit[:12]:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock of this home; a second supervisor on it would fight over database and chat."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        with (self._home / "dev.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise errors.ProjectError(
+                    f"a bot is running here already (process {file.read().strip() or 'unknown'}); "
+                    "stop it first, or set PERSAIS_HOME to run another one"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+class _Deployments:
+    """The rows by which releases and supervisor talk, over one direct connection."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def __aenter__(self) -> _Deployments:
+        import psycopg
+
+        try:
+            self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=10)
+            await self._connection.execute(f"listen {local_deployer.NOTIFY}")
+        except psycopg.Error as error:
+            raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._connection.close()
+
+    async def _fetch(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        import psycopg
+
+        try:
+            cursor = await self._connection.execute(query.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Return when a deployment is asked for, after a second, or when told to stop."""
+        import psycopg
+
+        async def notified() -> None:
+            async for _ in self._connection.notifies(timeout=1.0, stop_after=1):
+                pass
+
+        tasks = {asyncio.create_task(notified()), asyncio.create_task(stop.wait())}
+        done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for task in done:
+            if isinstance(error := task.exception(), psycopg.Error):
+                raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
+
+    async def requested(self) -> list[tuple[int, str]]:
+        """What is to be deployed, oldest first; one that was being proven when we were killed is asked for again."""
+        rows = await self._fetch(
+            "select id, commit from persais.deployments where state in ('requested', 'proving') order by id"
+        )
+        return [(number, commit) for number, commit in rows]
+
+    async def proving(self, number: int) -> None:
+        await self._fetch("update persais.deployments set state = 'proving' where id = %s", number)
+
+    async def finish(self, number: int, cause: str | None) -> None:
+        """Note how it ended, and have it told by whoever is active: one transaction."""
+        async with self._connection.transaction():
+            await self._fetch(
+                "update persais.deployments set state = %s, cause = %s, finished_at = now() where id = %s",
+                "failed" if cause else "serving",
+                cause,
+                number,
+            )
+            await self._fetch(
+                "select procrastinate_defer_jobs_v1(array[row('persais', 'deployed', 0, "
+                "'deployment:' || %s::text, null, jsonb_build_object('deployment', %s::bigint), null)"
+                "::procrastinate_job_to_defer_v1])",
+                number,
+                number,
+            )
+
+    async def active(self) -> str | None:
+        rows = await self._fetch("select commit from persais.active_release")
+        return str(rows[0][0]) if rows else None
+
+    async def activate(self, commit: str) -> None:
+        """Name the commit that takes updates and jobs; releases that wait for it hear of it at once."""
+        await self._fetch(
+            "insert into persais.active_release (id, commit) values (1, %s) "
+            "on conflict (id) do update set commit = excluded.commit, since = now()",
+            commit,
+        )
+        await self._fetch("notify persais_active")
+
+
+async def _end(release: _Release) -> None:
+    """Let a release finish what it began, then make sure that it and its children are gone."""
+    if not release.died:
+        with contextlib.suppress(ProcessLookupError):
+            release.process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(release.process.wait(), STOP_WITHIN)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(release.process.pid, signal.SIGKILL)
+    await release.process.wait()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers, and with a word to the stand-ins before it waits for them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _serving(desk: Desk, listener: socket.socket) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        Starlette(routes=list(desk.routes)),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=3,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await desk.aclose()
+        await task
+
+
+def own_repository(source: Path, home: Path, *, name: str, make: Callable[[Path], None]) -> tuple[Path, Path]:
+    """The repository that evolves, and its bare remote.
+
+    A project that is the top of a repository of its own is used as it is. One that is not (it lies inside another
+    repository, as persais-app does in the framework's) is made anew under `home`.
+
+    Args:
+        source: the project asked for.
+        home: PERSAIS_HOME.
+        name: of the project, for what is made.
+        make: renders a new project with a repository into a folder.
+
+    Returns:
+        (project, bare remote), both absolute.
+    """
+    project = source if (source / ".git").exists() else home / name
+    if not (project / ".git").exists():
+        make(project)
+    remote = home / f"{name}.git"
+    BareRepository(remote).create_from(project)
+    return project, remote

@@ -1,0 +1,64 @@
+"""The HTTP door: health, the webhooks of channels, which are joined here to the inbox, and the local forge's pages."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from persais_core.forges import pages
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY = 1024 * 1024  # bytes; Telegram's updates are far smaller
+
+Health = Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]
+Accept = Callable[[Any], Awaitable[None]]
+
+
+def application(*, health: Health, accept: Accept, page: pages.Page, webhook_secret: str | None) -> Starlette:
+    """The routes of one release.
+
+    Args:
+        health: (whether all is well, the document that says so).
+        accept: stores one raw Telegram update; raises when it could not.
+        page: a pull request of the local forge, for whoever holds its link.
+        webhook_secret: what Telegram sends along; None: there is no webhook, and the route is not there.
+    """
+
+    async def get_health(request: Request) -> Response:
+        well, document = await health()
+        return JSONResponse(document, status_code=200 if well else 503, headers={"Cache-Control": "no-store"})
+
+    async def post_update(request: Request) -> Response:
+        # Secret first, and on bytes: a header may hold what str comparison refuses.
+        given = request.headers.get("x-telegram-bot-api-secret-token", "").encode("latin-1", "replace")
+        if webhook_secret is None or not hmac.compare_digest(given, webhook_secret.encode()):
+            return Response(status_code=403)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                return Response(status_code=413)
+        try:
+            update = json.loads(bytes(body))
+        except (ValueError, RecursionError):
+            return Response(status_code=400)
+        try:
+            await accept(update)
+        except Exception as error:  # whatever kept us from storing it: Telegram keeps it and comes again
+            log.error("an update could not be stored", error_type=type(error).__name__)
+            return Response(status_code=503, headers={"Retry-After": "5"})
+        return Response(status_code=200)  # an empty body: Telegram would execute a method named in it
+
+    routes = [Route("/health", get_health, methods=["GET"]), *pages.routes(page)]
+    if webhook_secret is not None:
+        routes.append(Route("/telegram/webhook", post_update, methods=["POST"]))
+    return Starlette(routes=routes)

@@ -1,0 +1,139 @@
+"""What the reviewer lets through and what it does not, held against a corpus of both.
+
+`corpus/attack` holds one technique per file, whose first line names the rule that must refuse it; `corpus/honest` holds
+a small project as a coder would write it. The files end in `.txt`, so that no tool takes them for ours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from persais_core.checks import base, imports, reviewer
+from persais_core.security import sandbox
+
+CORPUS = Path(__file__).with_name("corpus")
+ATTACKS = sorted((CORPUS / "attack").glob("*.py.txt"))
+HONEST = sorted((CORPUS / "honest").glob("*.py.txt"))
+HEAD = '"""Nothing."""\n\n'
+
+
+def project_path(sample: Path) -> str:
+    """`bot.agents.echo.py.txt` stands for `bot/agents/echo.py`."""
+    return sample.name.removesuffix(".py.txt").replace(".", "/") + ".py"
+
+
+@pytest.fixture(scope="module")
+def allowed() -> reviewer.Allowed:
+    return reviewer.Allowed.read(str(imports.ALLOWED))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that holds the honest samples and a helper for those who import through it."""
+    made = tmp_path_factory.mktemp("project")
+    for sample in HONEST:
+        path = made / project_path(sample)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(sample.read_bytes())
+    (made / "bot/tools/helper.py").write_text('"""Helper."""\n\nimport json\n\nTEXT = json.dumps({})\n')
+    return made
+
+
+@pytest.mark.parametrize("sample", HONEST, ids=project_path)
+def test_honest_code_passes(sample: Path, root: Path, allowed: reviewer.Allowed) -> None:
+    assert reviewer.review(project_path(sample), sample.read_bytes(), reviewer.Project(str(root)), allowed) == []
+
+
+@pytest.mark.parametrize("sample", ATTACKS, ids=lambda path: path.name.removesuffix(".py.txt"))
+def test_attack_is_refused(sample: Path, root: Path, allowed: reviewer.Allowed) -> None:
+    content = sample.read_bytes()
+    rule = content.split(b"\n", 1)[0].decode().removeprefix("# refused: ")
+    path = "tests/agents/test_x.py" if sample.name.startswith("test_") else "bot/agents/x.py"
+    found = reviewer.review(path, content, reviewer.Project(str(root)), allowed)
+    assert rule in {finding.rule for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"\xef\xbb\xbf" + HEAD.encode(), "encoding"),
+        (b"# -*- coding: utf-7 -*-\n" + HEAD.encode(), "encoding"),
+        (b"#!/usr/bin/python\n# vim: set fileencoding=latin-1 :\n" + HEAD.encode(), "encoding"),
+        (HEAD.encode() + "X = 'é'\n".encode("latin-1"), "encoding"),
+        (HEAD.encode() + b"X = 1 # \r__import__('os')\n", "hidden-character"),
+        (HEAD.encode() + b"X = 1\x0cY = 2\n", "hidden-character"),
+        (HEAD.encode() + b"X = 'a\x00b'\n", "hidden-character"),
+        (HEAD.encode() + b"X = '\x1b[2K'\n", "hidden-character"),
+        (HEAD.encode() + "X = 'a\u202eb'\n".encode(), "hidden-character"),
+        (HEAD.encode() + "X = 'a\u2066b'\n".encode(), "hidden-character"),
+        (HEAD.encode() + "X = 'a\u200bb'\n".encode(), "hidden-character"),
+        (HEAD.encode() + "X = 'a\u200db'\n".encode(), "hidden-character"),
+        (HEAD.encode() + "X = 'a\u2028b'\n".encode(), "hidden-character"),
+        (HEAD.encode() + "X = 'a\u0085b'\n".encode(), "hidden-character"),
+        (HEAD.encode() + "X = 'a\ue000b'\n".encode(), "hidden-character"),
+        (HEAD.encode() + "X = 'a\U000e0041b'\n".encode(), "hidden-character"),
+        (HEAD.encode() + b"X = 1;" + b" " * 400 + b"Y = 2\n", "line-length"),
+        (HEAD.encode() + b"X = " + b"(" * 150 + b"1" + b")" * 150 + b"\n", "size"),
+        (HEAD.encode() + b"X = " + b"-" * 190 + b"1\n", "size"),
+        (HEAD.encode() + b"X = [\n" + b"1,\n" * 40_000 + b"]\n", "size"),
+    ],
+)
+def test_what_is_not_shown_as_it_runs_is_refused(
+    content: bytes, rule: str, root: Path, allowed: reviewer.Allowed
+) -> None:
+    found = reviewer.review("bot/agents/x.py", content, reviewer.Project(str(root)), allowed)
+    assert rule in {finding.rule for finding in found} or (rule == "size" and found)
+
+
+def test_emoji_that_are_joined_are_shown_and_pass(root: Path, allowed: reviewer.Allowed) -> None:
+    content = (HEAD + 'X = "👨‍👩‍👧 🏳️‍🌈 ❤️ 🇷🇺 ¹ © «да»"\n').encode()
+    assert reviewer.review("bot/agents/x.py", content, reviewer.Project(str(root)), allowed) == []
+
+
+def test_every_allowed_name_exists() -> None:
+    import importlib
+
+    lists = reviewer.Allowed.read(str(imports.ALLOWED))
+    coming = {"itertools.batched", "typing.override", "persais_core.on_schedule", "persais_core.on_webhook"}
+    missing = {
+        f"{module}.{name}"
+        for modules in (lists.modules, lists.test_modules)
+        for module, names in modules.items()
+        for name in names
+        if module != "pgvector.sqlalchemy" and not hasattr(importlib.import_module(module), name)
+    }
+    assert missing <= coming
+
+
+def test_no_allowed_name_is_a_module() -> None:
+    import importlib
+    import types
+
+    lists = reviewer.Allowed.read(str(imports.ALLOWED))
+    leaks = [
+        f"{module}.{name}"
+        for module, names in lists.modules.items()
+        for name in names
+        if isinstance(getattr(importlib.import_module(module), name, None), types.ModuleType)
+    ]
+    assert leaks == []
+
+
+async def test_check_names_file_line_rule_and_remedy(root: Path, tmp_path: Path) -> None:
+    (root / "bot/agents/evil.py").write_text('"""Evil."""\n\nimport os\n\nX = os.getcwd()\n')
+    changed = (base.ChangedFile("bot/agents/evil.py", 0o100644, "added", 1),)
+    subject = base.Subject(root, "0" * 40, ("bot/agents/evil.py",), changed, sandbox.Sandbox(), tmp_path)
+    verdict = await imports.ImportsCheck()(subject)
+    (root / "bot/agents/evil.py").unlink()
+    assert not verdict.passed
+    assert verdict.findings[0].startswith("bot/agents/evil.py:3: import: os may not be imported; ")
+
+
+async def test_check_takes_a_crash_of_the_reader_for_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "bot/agents").mkdir(parents=True)
+    (tmp_path / "bot/agents/x.py").symlink_to("/dev/zero")
+    changed = (base.ChangedFile("bot/agents/x.py", 0o100644, "added", 1),)
+    subject = base.Subject(tmp_path, "0" * 40, (), changed, sandbox.Sandbox(), tmp_path)
+    assert not (await imports.ImportsCheck()(subject)).passed

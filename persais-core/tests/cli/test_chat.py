@@ -1,0 +1,130 @@
+"""`persais chat`, run as a program with its input piped, against a real emulator and a small bot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from persais_core.emulators.telegram import ChatClient, TelegramEmulator
+from persais_core.emulators.telegram.serving import served
+from persais_core.emulators.telegram.terminal import formatted
+from persais_core.emulators.telegram.values import ChatMessage
+
+PROGRAM = "from persais_core.cli import chat; chat.app()"
+CARD = {"inline_keyboard": [[{"text": "Deploy", "callback_data": "d"}, {"text": "Abort", "callback_data": "a"}]]}
+
+
+async def answer(bot: httpx.AsyncClient, update: dict[str, Any]) -> None:
+    if query := update.get("callback_query"):
+        where = {"chat_id": query["from"]["id"], "message_id": query["message"]["message_id"]}
+        await bot.post("answerCallbackQuery", json={"callback_query_id": query["id"], "text": "On it"})
+        await bot.post("editMessageText", json={**where, "text": f"pressed {query['data']}"})
+        return
+    chat, text = update["message"]["chat"]["id"], update["message"]["text"]
+    if text == "card":
+        await bot.post("sendMessage", json={"chat_id": chat, "text": "Ready?", "reply_markup": CARD})
+    else:
+        await bot.post("sendChatAction", json={"chat_id": chat, "action": "typing"})
+        await bot.post("sendMessage", json={"chat_id": chat, "text": f"Echo: {text}"})
+
+
+async def echo(base: str) -> None:
+    async with httpx.AsyncClient(base_url=f"{base}/bot1:T/", trust_env=False, timeout=60) as bot:
+        offset = 0
+        while True:
+            reply = await bot.post("getUpdates", json={"offset": offset, "timeout": 20})
+            for update in reply.json()["result"]:
+                offset = update["update_id"] + 1
+                await answer(bot, update)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Path]:
+    emulator = TelegramEmulator(token="1:T", client_key="k", state=None)
+    async with served(emulator) as base:
+        (tmp_path / "desk.json").write_text(json.dumps({"url": base, "key": "k"}))
+        bot = asyncio.create_task(echo(base))
+        yield tmp_path
+        bot.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await bot
+
+
+async def chat(home: Path, said: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "--home",
+        str(home),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PYTHONIOENCODING": "utf-8", "COLUMNS": "100"},
+    )
+    out, err = await asyncio.wait_for(process.communicate(said.encode()), 60)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_piped_lines_are_said_in_turn_and_each_answer_is_printed(desk: Path) -> None:
+    code, out, err = await chat(desk, "Hello World\n\nпривет\n")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == ["● Echo: Hello World", "● Echo: привет"]
+
+
+async def test_buttons_are_numbered_and_pressed_by_number(desk: Path) -> None:
+    code, out, _ = await chat(desk, "card\n:2\n:1\n:q\nnever said\n")
+    assert code == 0
+    assert out.splitlines() == [
+        "● Ready?",
+        "  [1] Deploy  [2] Abort",
+        "(On it)",
+        "✎ pressed a",
+        "there is no such button; :help shows how to press one",
+    ]
+
+
+async def test_earlier_buttons_can_be_pressed_in_a_new_session(desk: Path) -> None:
+    await chat(desk, "card\n")
+    _, out, _ = await chat(desk, ":1\n")
+    assert "✎ pressed d" in out
+
+
+async def test_help_is_told(desk: Path) -> None:
+    _, out, _ = await chat(desk, ":help\n")
+    assert ":q" in out
+
+
+async def test_without_a_note_or_a_server_it_says_what_to_do(tmp_path: Path) -> None:
+    expected = "no bot is running here; start one with `persais dev`\n"
+    assert await chat(tmp_path, "x\n") == (1, "", expected)
+    (tmp_path / "desk.json").write_text('{"url": "http://127.0.0.1:9", "key": "k"}')
+    assert await chat(tmp_path, "x\n") == (1, "", expected)
+    (tmp_path / "desk.json").write_text("[]")
+    assert await chat(tmp_path, "x\n") == (1, "", expected)
+
+
+async def test_wrong_key_is_a_plain_sentence(desk: Path) -> None:
+    note = json.loads((desk / "desk.json").read_text())
+    (desk / "desk.json").write_text(json.dumps(note | {"key": "old"}))
+    code, _, err = await chat(desk, "x\n")
+    assert (code, err) == (1, "open the chat with the link that the terminal printed\n")
+
+
+async def test_formatting_survives_and_terminal_controls_do_not() -> None:
+    emulator = TelegramEmulator(token="1:T", client_key="k", state=None)
+    async with served(emulator) as base, ChatClient(base, "k") as person:
+        message = await person.send("😀 /start")
+    entity = {"type": "text_link", "offset": 3, "length": 6, "url": "https://example.org"}
+    changed = message.model_dump() | {"text": "😀 docs\u009b31m", "entities": [entity | {"length": 4}]}
+    shown = formatted(ChatMessage.model_validate(changed))
+    assert shown.plain == "😀 docs <https://example.org>31m"

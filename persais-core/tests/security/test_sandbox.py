@@ -1,0 +1,261 @@
+"""What the sandbox promises besides its walls: limits, a clean end, honest answers, safe copies and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from persais_core import commands, errors
+from persais_core.security import sandbox
+
+SMALL = sandbox.Limits(
+    memory_bytes=96 << 20, disk_bytes=8 << 20, file_bytes=2 << 20, files=300, processes=24, output_bytes=100_000
+)
+BOMBS = {
+    "time": ("while True: pass", "did not end within 2 s"),
+    "sleep": ("import time; time.sleep(100)", "did not end within 2 s"),
+    "memory": ("x = []\nwhile True: x.append(bytearray(b'x') * (8 << 20))", "more than 96 MB of memory"),
+    "memory of children": (
+        "import os, time\nfor _ in range(4): os.fork()\nx = bytearray(b'x') * (30 << 20)\ntime.sleep(100)",
+        "more than 96 MB of memory",
+    ),
+    "disk": (
+        "import itertools\nfor n in itertools.count(): open(f'f{n}', 'wb').write(b'x' * (1 << 20))",
+        "wrote more than 8 MB",
+    ),
+    "files": ("import itertools\nfor n in itertools.count(): open(f'f{n}', 'w')", "made more than 300 files"),
+    "output": ("while True: print('x' * 1000)", "printed more than 97 kB"),
+}
+FORK_BOMB = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        os.close(1); os.close(2)
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+time.sleep(0.2)
+"""
+
+
+@pytest.fixture(scope="module")
+async def box() -> sandbox.Sandbox:
+    made = sandbox.Sandbox(secrets_present=True)
+    verdict = await made.probe()
+    if verdict.state != "enforced":
+        pytest.skip(f"no sandbox on this machine: {verdict.reason}")
+    return made
+
+
+def python(code: str, folder: Path, seconds: float = 20) -> commands.Command:
+    return commands.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=seconds)
+
+
+def ours(folder: Path) -> list[str]:
+    """Processes that work in a folder."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if str(link.readlink()).startswith(str(folder)):
+                found.append(link.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("name", BOMBS)
+async def test_bomb_is_stopped_and_the_reason_named(name: str, box: sandbox.Sandbox, tmp_path: Path) -> None:
+    code, reason = BOMBS[name]
+    outcome = await box.run(python(code, tmp_path, 2 if "2 s" in reason else 20), folder=tmp_path, limits=SMALL)
+    assert reason in outcome.stopped
+    assert outcome.timed_out == ("2 s" in reason)
+    assert not outcome
+    assert ours(tmp_path) == []
+
+
+async def test_fork_bomb_leaves_nothing(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    outcome = await box.run(python(FORK_BOMB, tmp_path, 3), folder=tmp_path, limits=SMALL)
+    assert outcome.stopped
+    assert ours(tmp_path) == []
+
+
+async def test_daemon_that_forked_twice_is_ended(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    outcome = await box.run(python(DAEMON, tmp_path), folder=tmp_path)
+    assert outcome.exit_code == 0
+    assert not Path(f"/proc/{outcome.stdout.strip()}").exists()
+
+
+async def test_large_file_is_refused_by_the_kernel(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    await box.run(python("open('f', 'wb').write(b'x' * (4 << 20))", tmp_path), folder=tmp_path, limits=SMALL)
+    assert (tmp_path / "f").stat().st_size <= 2 << 20
+
+
+async def test_process_that_vanishes_says_how(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    assert (await box.run(python("import os; os._exit(3)", tmp_path), folder=tmp_path)).exit_code == 3
+    assert (await box.run(python("import os; os.abort()", tmp_path), folder=tmp_path)).exit_code == -6
+
+
+async def test_output_beyond_what_was_asked_for_is_cut(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    command = commands.Command(
+        argv=(sys.executable, "-I", "-S", "-c", "print('x' * 5000)"), cwd=tmp_path, max_output_bytes=100
+    )
+    outcome = await box.run(command, folder=tmp_path)
+    assert outcome
+    assert outcome.output_cut
+    assert outcome.stdout == "x" * 100
+
+
+async def test_program_that_is_not_there_is_127(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    outcome = await box.run(commands.Command(argv=("no-such-program",), cwd=tmp_path), folder=tmp_path)
+    assert (outcome.exit_code, outcome.stderr) == (127, "no-such-program: not found")
+
+
+async def test_cancelled_run_leaves_no_process(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    run = asyncio.create_task(box.run(python("import time; time.sleep(600)", tmp_path), folder=tmp_path))
+    while not ours(tmp_path):
+        await asyncio.sleep(0.01)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert ours(tmp_path) == []
+
+
+async def test_runs_side_by_side_do_not_disturb_each_other(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(4)]
+    for folder in folders:
+        folder.mkdir()
+    done = await asyncio.gather(*(box.run(python(f"print({n})", f), folder=f) for n, f in enumerate(folders)))
+    assert [outcome.stdout for outcome in done] == ["0\n", "1\n", "2\n", "3\n"]
+
+
+def test_program_dies_with_the_bot(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys\nfrom pathlib import Path\nfrom persais_core import commands\n"
+        "from persais_core.security import sandbox\n"
+        "box = sandbox.Sandbox(secrets_present=False)\nfolder = Path(sys.argv[1])\n"
+        "sleep = (sys.executable, '-I', '-S', '-c', 'import time; time.sleep(600)')\n"
+        "asyncio.run(box.run(commands.Command(argv=sleep, cwd=folder, timeout_seconds=600), folder=folder))\n"
+    )
+    bot = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    deadline = time.monotonic() + 30
+    while not ours(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert ours(tmp_path)
+    bot.kill()
+    bot.wait()
+    while ours(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert ours(tmp_path) == []
+
+
+async def test_walls_that_do_not_hold_refuse_where_there_is_something_to_lose(tmp_path: Path) -> None:
+    with_secrets = sandbox.Sandbox(secrets_present=True)
+    without = sandbox.Sandbox(secrets_present=False)
+    by_word = sandbox.Sandbox(secrets_present=True, allow_unsandboxed=True)
+    # What the canary reports on a machine without Landlock.
+    for box, state in ((with_secrets, "refused"), (without, "limits_only"), (by_word, "limits_only")):
+        verdict = box.judge(["this kernel has no Landlock"])
+        assert verdict.state == state
+        assert "Landlock" in verdict.reason
+
+
+def test_copy_leaves_out_what_a_program_must_not_see(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for name in ("bot/agents/echo.py", ".git/config", ".env", ".env.local", ".env.example", ".venv/x", ".persais/x"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(name)
+    sandbox.copy_tree(source, target)
+    assert sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()) == [
+        ".env.example",
+        "bot/agents/echo.py",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "size", "count"])
+def test_copy_refuses_what_is_no_small_plain_tree(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    if kind == "link":
+        (source / "link").symlink_to("/etc/passwd")
+    elif kind == "pipe":
+        os.mkfifo(source / "pipe")
+    else:
+        for number in range(5):
+            (source / str(number)).write_bytes(b"x" * 100)
+    sizes = {"size": (400, 100), "count": (10_000, 4)}.get(kind, (10_000, 100))
+    with pytest.raises(errors.SandboxError):
+        sandbox.copy_tree(source, tmp_path / "target", max_bytes=sizes[0], max_files=sizes[1])
+
+
+def test_report_is_read_only_where_it_is_a_plain_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"report")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / "twin").hardlink_to(tmp_path / "plain")
+    (tmp_path / "alone").write_bytes(b"report")
+    os.mkfifo(tmp_path / "pipe")
+    assert sandbox.read_report(tmp_path, "alone") == b"report"
+    assert sandbox.read_report(tmp_path, "alone", max_bytes=3) is None
+    for name in ("link", "pipe", "missing", "plain"):
+        assert sandbox.read_report(tmp_path, name) is None
+
+
+CLIENT = """
+import asyncio, sys, tempfile
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from persais_core import commands
+from persais_core.security import sandbox
+async def main():
+    box = sandbox.Sandbox(secrets_present=True)
+    print((await box.probe()).state)
+    folder = Path(tempfile.mkdtemp())
+    for code in ("print('ran')", "open('/etc/passwd')", "import os; os.kill(os.getppid(), 0)"):
+        command = commands.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder)
+        print((await box.run(command, folder=folder)).exit_code)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_plain_user_has_the_same_walls(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With the system's Python, as ours may lie in a home that is closed to others."""
+    system = next(
+        (path for path in ("/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11") if Path(path).exists()),
+        None,
+    )
+    setpriv = shutil.which("setpriv")
+    if system is None or setpriv is None:
+        pytest.skip("no system Python of our versions, or no setpriv")
+    import persais_core
+
+    # The package alone, with what the sandbox needs of it, where everybody can read it.
+    place = tmp_path_factory.mktemp("open") / "persais_core"
+    source = Path(persais_core.__file__).parent
+    for name in ("__init__.py", "errors.py", "commands.py", "security"):
+        if (source / name).is_dir():
+            shutil.copytree(source / name, place / name, ignore=shutil.ignore_patterns("redact.py", "__pycache__"))
+        else:
+            place.mkdir(exist_ok=True)
+            shutil.copy(source / name, place / name)
+    for parent in (place, *place.parents):
+        if str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)
+    done = subprocess.run(
+        [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", system, "-c", CLIENT, str(place.parent)],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": "/tmp"},
+        cwd="/",
+        check=False,
+    )
+    assert done.stdout.split() == ["enforced", "0", "1", "1"], done.stderr
