@@ -205,9 +205,11 @@ class Page:
     async def wait_for(self, script: str, timeout: float = 20.0) -> Any:
         """Wait until an expression is true and return its value."""
         deadline = time.monotonic() + timeout
+        # An element cannot be carried over as a value; that it is there is what is asked.
+        asked = f"(found => found instanceof Node ? true : found)({script})"
         while True:
             with contextlib.suppress(BrowserError):  # while a page is being replaced, nothing can be evaluated
-                if value := await self.evaluate(script):
+                if value := await self.evaluate(asked):
                     return value
             if time.monotonic() > deadline:
                 raise BrowserError(f"never became true: {script}; problems: {self.problems[-3:]}")

@@ -61,7 +61,7 @@ ATTEMPTS = {
     "Unix socket": "socket.socket(socket.AF_UNIX).connect(DOOR); print('out')",
     "Unix datagrams through a pair": "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); print('out')",
     "netlink": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW); print('out')",
-    "resolve a name": "print('out', socket.gethostbyname('localhost.localdomain'))",
+    "resolve a name": "print('out', socket.gethostbyname('localhost'))",
     "kill the bot": "os.kill(BOT, 0); print('out')",
     "kill the parent": "os.kill(os.getppid(), 9); print('out')",
     "trace the parent": ("r = libc.ptrace(16, os.getppid(), 0, 0)\nprint('out' if r == 0 else '')"),

@@ -23,21 +23,17 @@ claim-closed = There is nothing to claim here: the bot has an owner, or the code
 
 ## Commands
 
+hello = Hello!
+hello-name = Hello, { $name }!
 start =
-    { $name ->
-        [""] Hello!
-       *[other] Hello, { $name }!
-    }
+    { $hello }
     I am a bot that grows by being asked. Tap /mechanic and ask for an agent in plain words, for example:
 
     `Create an agent "Echo" that repeats the user's messages`
 
     /agents shows who is here, /help everything else.
 start-user =
-    { $name ->
-        [""] Hello!
-       *[other] Hello, { $name }!
-    }
+    { $hello }
     Just write to me. /agents shows who is here, /help everything else.
 help =
     /start — the greeting

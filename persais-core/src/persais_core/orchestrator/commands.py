@@ -30,8 +30,9 @@ class Facts:
 def start(user: User, registry: Registry) -> Reply:
     """The greeting."""
     name = user.name.split(maxsplit=1)[0] if user.name else ""
+    hello = texts.say(user.language, "hello-name" if name else "hello", name=_plain(name))
     key = "start" if user.is_admin else "start-user"
-    return Reply(text=texts.say(user.language, key, name=_plain(name)), buttons=_agents(user, registry))
+    return Reply(text=texts.say(user.language, key, hello=hello), buttons=_agents(user, registry))
 
 
 def help_text(user: User, registry: Registry) -> Reply:

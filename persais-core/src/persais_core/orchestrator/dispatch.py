@@ -11,7 +11,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
+import psycopg
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from persais_core import texts
 from persais_core.channels.base import Channel, Incoming
@@ -68,7 +70,13 @@ class Dispatch:
             await self._channel.answer_press(incoming.press.id)
         value = Turn(id=turn, lane=incoming.lane, user=user, message=message)
         async with self._typing(incoming.lane):
-            replies = await self._command(value) or await self._orchestrator.answer(value)
+            try:
+                replies = await self._command(value) or await self._orchestrator.answer(value)
+            except (DBAPIError, psycopg.Error):
+                raise  # the database comes back, and the queue tries again
+            except Exception as error:  # a bug of ours: tried again it would only hold up the lane
+                log.exception("a turn broke", turn=turn, error_type=type(error).__name__)
+                replies = (Reply(text=texts.say(user.language, "unexpected"), plain=True),)
         await self._done(turn, replies, incoming.lane)
 
     async def urgent(self, update: int) -> None:

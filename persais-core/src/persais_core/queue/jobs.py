@@ -128,6 +128,10 @@ def _plain(handler: Handler) -> Callable[..., Coroutine[Any, Any, None]]:
 
     async def run(context: JobContext, **args: Any) -> None:
         with structlog.contextvars.bound_contextvars(job_id=context.job.id, task=context.job.task_name, **args):
-            await handler(**args)
+            try:
+                await handler(**args)
+            except Exception as error:  # the library retries it, and says so only at a level nobody reads
+                log.exception("a job failed", attempt=context.job.attempts + 1, error_type=type(error).__name__)
+                raise
 
     return run
