@@ -202,7 +202,9 @@ class Supervisor:
         """
         folder = self._home / "releases" / commit[:12]
         try:
-            await Repository(self._project).export(commit, folder)
+            repository = Repository(self._project)
+            await repository.main()  # fetches: what was merged at the remote is not here yet
+            await repository.export(commit, folder)
         except errors.GitError as error:
             raise errors.DeployError(str(error)) from error
         probe = sockets.listen("127.0.0.1", 0)

@@ -302,6 +302,10 @@ async def test_webhook_elsewhere_must_be_https(local: Local) -> None:
             "Bad Request: can't parse MessageEntity: Unsupported type specified",
         ),
         (
+            {"text": "x", "entities": [{"type": "text_link", "offset": 0, "length": 1, "url": "javascript:a.b"}]},
+            "Bad Request: entity URL 'javascript:a.b' is invalid: Wrong HTTP URL",
+        ),
+        (
             {"text": "x", "reply_markup": {"inline_keyboard": [[{"text": "A", "callback_data": "я" * 33}]]}},
             "Bad Request: BUTTON_DATA_INVALID",
         ),

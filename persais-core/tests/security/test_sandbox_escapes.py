@@ -43,8 +43,8 @@ ATTEMPTS = {
     "chown outside": "os.chown(SECRET, os.getuid(), -1); print('out')",
     "change times outside": "os.utime(SECRET, (0, 0)); print('out')",
     "run a dropped program": (
-        "open('p', 'wb').write(open('/usr/bin/true', 'rb').read()); subprocess.run(['sh', '-c', 'chmod +x p'], check=False)"
-        "\nsubprocess.run(['./p'], check=True); print('out')"
+        "fd = os.open('p', os.O_CREAT | os.O_WRONLY, 0o755); os.write(fd, open('/usr/bin/true', 'rb').read())"
+        "\nos.close(fd); subprocess.run(['./p'], check=True); print('out')"
     ),
     "run a dropped program by the loader": (
         "open('p', 'wb').write(b'#!/bin/sh\\necho out')\nfd = os.open('q', os.O_CREAT | os.O_WRONLY, 0o755)"
@@ -74,7 +74,8 @@ ATTEMPTS = {
     "the own limits": "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30)); print('out')",
     "the bot's priority": "os.setpriority(os.PRIO_PROCESS, BOT, 10); print('out')",
     "an inherited descriptor": (
-        "for fd in range(3, 256):\n    try:\n        os.fstat(fd)\n        print('out', fd)\n    except OSError:\n        pass"
+        "for fd in range(3, 256):\n    try:\n        os.fstat(fd)\n        print('out', fd)"
+        "\n    except OSError:\n        pass"
     ),
     "a terminal": "open('/dev/tty'); print('out')",
 }

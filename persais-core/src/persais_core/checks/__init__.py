@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,6 +19,7 @@ import structlog
 from persais_core import errors
 from persais_core.checks import base, imports, lint, paths, secrets, tests, typecheck
 from persais_core.domain import changes
+from persais_core.security import sandbox
 
 CATALOGUE: Mapping[str, Callable[[], base.Check]] = {
     paths.NAME: paths.PathsCheck,
@@ -65,7 +65,7 @@ async def verify(
             if name in GUARDS and not verdict.passed:
                 break
     finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        await sandbox.remove_tree(scratch)
     return tuple(verdicts)
 
 

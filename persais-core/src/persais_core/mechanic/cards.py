@@ -79,7 +79,9 @@ def _stage_lines(change: Change) -> list[str]:
             for verdict in change.verdicts:
                 passed = "✅" if verdict.passed else "❌"
                 name = texts.say(change.language, f"check-{verdict.check}")
-                lines.append(f"{passed} {name}" + (f": {_escape(verdict.summary)}" if verdict.summary else ""))
+                # What a check found is told in English, for the coder; a passed one needs no more than its name.
+                first = verdict.findings[0] if verdict.findings else verdict.summary
+                lines.append(f"{passed} {name}" + ("" if verdict.passed else f": {_escape(first[:200])}"))
             if mark == "⏳":
                 lines.append(f"{mark} {texts.say(change.language, 'stage-verifying')}")
         elif stage == "coding" and change.round > 1:

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self, TypeVar
 
 import httpx
-from pydantic import ValidationError
 
 from persais_core import errors
 from persais_core.domain.chats import Button
@@ -256,7 +255,7 @@ def _check(answer: httpx.Response) -> None:
     try:
         error = answer.json()["error"]
         code, message = str(error["code"]), str(error["message"])
-    except (ValueError, LookupError, TypeError, ValidationError):
+    except (ValueError, LookupError, TypeError):
         code, message = "", answer.text[:200] or answer.reason_phrase
     if code == "gone":
         raise ButtonGoneError(message)

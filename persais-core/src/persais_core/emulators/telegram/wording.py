@@ -43,6 +43,7 @@ _UNSHOWN = dict.fromkeys((*range(9), *range(11, 32)), " ")
 _UNSHOWN |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 _URL = re.compile(r"https?://[^\s<>\"]+")
 _COMMAND = re.compile(r"(?<![\w/@.:])/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{3,32})?(?![\w/])")
+_OTHER_SCHEME = re.compile(r"(?!https?:|tg:|mailto:)[a-z][a-z0-9+.-]*:(?!\d)", re.IGNORECASE)
 _LINK = re.compile(r"(https?://|tg://|mailto:)?[^\s/]+\.[^\s]+|(https?|tg)://\S+|mailto:\S+", re.IGNORECASE)
 
 
@@ -157,11 +158,8 @@ def _checked(text: str, raw: Any) -> list[dict[str, Any]]:
             url = item.get("url")
             if not isinstance(url, str):
                 raise refusals.RefusedError("Bad Request: can't parse MessageEntity: Can't find field \"url\"")
-            # The real server drops links it cannot use and keeps their text.
-            if not _LINK.fullmatch(url) or re.match(
-                r"(?!https?:|tg:|mailto:)[a-z][a-z0-9+.-]*:(?!\d)", url, re.IGNORECASE
-            ):
-                continue
+            if not _LINK.fullmatch(url) or _OTHER_SCHEME.match(url):
+                raise refusals.RefusedError(f"Bad Request: entity URL '{url}' is invalid: Wrong HTTP URL")
             entity["url"] = url if re.match(r"(https?|tg|mailto):", url, re.IGNORECASE) else f"http://{url}"
         elif kind == "pre" and isinstance(item.get("language"), str):
             entity["language"] = item["language"]

@@ -283,6 +283,19 @@ def copy_tree(source: Path, target: Path, *, max_bytes: int = 32 << 20, max_file
             shutil.copyfile(entry, target / name, follow_symlinks=False)
 
 
+async def remove_tree(folder: Path) -> None:
+    """Remove a folder that a program has worked in, however deep it is now; one that is not there is no matter.
+
+    Raises:
+        SandboxError: it could not be removed.
+    """
+    # Python's own rmtree recurses, and a tree deeper than its stack is made in a moment.
+    command = commands.Command(argv=("rm", "-rf", "--", str(folder)), cwd=Path("/"), env={"PATH": "/usr/bin:/bin"})
+    outcome = await commands.run(command)
+    if not outcome:
+        raise errors.SandboxError(f"{folder} could not be removed; remove it by hand ({outcome.stderr.strip()[-200:]})")
+
+
 def read_report(folder: Path, name: str, *, max_bytes: int = 4 << 20) -> bytes | None:
     """Read a file that a program left in its folder, trusting nothing about it.
 
