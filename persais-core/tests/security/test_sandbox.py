@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -227,45 +228,49 @@ from persais_core import commands
 from persais_core.security import sandbox
 async def main():
     box = sandbox.Sandbox(secrets_present=True)
-    print((await box.probe()).state)
-    folder = Path(tempfile.mkdtemp())
-    for code in ("print('ran')", "open('/etc/passwd')", "import os; os.kill(os.getppid(), 0)"):
-        command = commands.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder)
-        print((await box.run(command, folder=folder)).exit_code)
+    verdict = await box.probe()
+    print(verdict.state, "own-uid" in verdict.ways)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for code in (
+            "open('made', 'w')", "open('/etc/passwd')", "import os; os.kill(os.getppid(), 0)",
+            "import os; assert 0 not in os.getresuid()", "import os\\nwhile True: os.fork()",
+        ):
+            command = commands.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=5)
+            outcome = await box.run(command, folder=folder)
+            print(outcome.exit_code if not outcome.stopped else "stopped")
 asyncio.run(main())
 """
+SYSTEM = [
+    path for path in map(Path, ("/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11")) if path.exists()
+]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_plain_user_has_the_same_walls(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.skipif(not SYSTEM, reason="no system Python of our versions")
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="no setpriv")
+@pytest.mark.parametrize(
+    ("become", "has_own_uid"), [((), True), (("--reuid=65534", "--regid=65534", "--clear-groups"), False)]
+)
+def test_walls_hold_for_root_with_an_open_python_and_for_a_plain_user(
+    become: tuple[str, ...], has_own_uid: bool
+) -> None:
     """With the system's Python, as ours may lie in a home that is closed to others."""
-    system = next(
-        (path for path in ("/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11") if Path(path).exists()),
-        None,
-    )
-    setpriv = shutil.which("setpriv")
-    if system is None or setpriv is None:
-        pytest.skip("no system Python of our versions, or no setpriv")
-    import persais_core
-
-    # The package alone, with what the sandbox needs of it, where everybody can read it.
-    place = tmp_path_factory.mktemp("open") / "persais_core"
-    source = Path(persais_core.__file__).parent
-    for name in ("__init__.py", "errors.py", "commands.py", "security"):
-        if (source / name).is_dir():
-            shutil.copytree(source / name, place / name, ignore=shutil.ignore_patterns("redact.py", "__pycache__"))
-        else:
-            place.mkdir(exist_ok=True)
-            shutil.copy(source / name, place / name)
-    for parent in (place, *place.parents):
-        if str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
-    done = subprocess.run(
-        [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", system, "-c", CLIENT, str(place.parent)],
-        capture_output=True,
-        text=True,
-        env={"PATH": "/usr/bin:/bin", "TMPDIR": "/tmp"},
-        cwd="/",
-        check=False,
-    )
-    assert done.stdout.split() == ["enforced", "0", "1", "1"], done.stderr
+    source = Path(errors.__file__).parent
+    with tempfile.TemporaryDirectory() as made:
+        # The package alone, with what the sandbox needs of it, where everybody can read it.
+        place = Path(made) / "persais_core"
+        shutil.copytree(source / "security" / "sandbox", place / "security" / "sandbox")
+        for name in ("__init__.py", "errors.py", "commands.py", "security/__init__.py"):
+            shutil.copyfile(source / name, place / name)
+        for path in (Path(made), *Path(made).rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        done = subprocess.run(
+            ["setpriv", *become, str(SYSTEM[0]), "-c", CLIENT, made],
+            capture_output=True,
+            text=True,
+            env={"PATH": "/usr/bin:/bin"},
+            cwd="/",
+            check=False,
+        )
+    assert done.stdout.split() == ["enforced", str(has_own_uid), "0", "1", "1", "0", "1"], done.stderr

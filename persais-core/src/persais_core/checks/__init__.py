@@ -53,6 +53,7 @@ async def verify(
     wanted, verdicts = set(names), []
     await asyncio.to_thread(subject.scratch.mkdir, parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="verify-", dir=subject.scratch))
+    scratch.chmod(0o711)  # the sandbox's own uid, where there is one, passes through it
     own = dataclasses.replace(subject, scratch=scratch)
     try:
         for name in ORDER:

@@ -629,7 +629,9 @@ class _Reader:
     def name(self, node: ast.Name) -> None:
         """A bare name."""
         name = node.id
-        if name in BUILTINS and name not in self.allowed.builtins:
+        if not name.isascii():  # inside an f-string, where older tokenizers see no names
+            self.refuse(node, "name", f"{name!a} is not ASCII; name things in a-z, 0-9 and _")
+        elif name in BUILTINS and name not in self.allowed.builtins:
             self.refuse(node, "builtin", f"{name} may not be used, nor hidden; choose another name or way")
         elif name.startswith("__") and name not in {"__tablename__", "__slots__", "__all__", "__hash__"}:
             self.refuse(node, "dunder", f"{name} may not be used; do without it")
@@ -670,7 +672,9 @@ class _Reader:
 
     def attribute_name(self, node: ast.AST, name: str, *, of_self: bool) -> None:
         """The y of `x.y`, wherever it stands."""
-        if name.startswith("__"):
+        if not name.isascii():
+            self.refuse(node, "name", f"{name!a} is not ASCII; name things in a-z, 0-9 and _")
+        elif name.startswith("__"):
             if name not in {"__name__", "__init__", "__post_init__"}:
                 self.refuse(node, "dunder", f"{name} may not be used; do without it")
         elif name.startswith("_") and not (of_self and name in self.own):

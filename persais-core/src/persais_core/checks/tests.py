@@ -59,8 +59,10 @@ class TestsCheck:
             return base.passed(NAME, "no tests")
         settings = subject.scratch / "tests"
         settings.mkdir(exist_ok=True)
+        settings.chmod(0o755)  # whatever our umask is: the sandbox may have a uid of its own
         platform = settings.resolve() / "platform.ini"
         platform.write_text(SETTINGS, "utf-8")
+        platform.chmod(0o644)
         argv = (
             *(sys.executable, "-I", "-m", "pytest", "-c", str(platform), "--rootdir", str(tree)),
             *("-o", f"pythonpath={tree}", "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider"),

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import persais_core
 from persais_core import commands
 from persais_core.checks import base
 from persais_core.domain import changes
@@ -61,7 +60,7 @@ class TypecheckCheck:
 def _write_settings(folder: Path, tree: Path) -> None:
     """Write `pyrefly.toml`; TOML and JSON agree on strings and lists of strings."""
     packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    packages.append(str(Path(persais_core.__file__).resolve().parent.parent))
+    packages.append(str(sandbox.PACKAGE.parent))
     lines = [
         'preset = "default"',
         f"project-includes = {json.dumps([str(tree / 'bot'), str(tree / 'tests')])}",
@@ -74,7 +73,10 @@ def _write_settings(folder: Path, tree: Path) -> None:
         *(f"{kind} = false" for kind in QUIET),
     ]
     folder.mkdir(exist_ok=True)
-    (folder / "pyrefly.toml").write_text("\n".join(lines) + "\n", "utf-8")
+    folder.chmod(0o755)  # whatever our umask is: the sandbox may have a uid of its own
+    file = folder / "pyrefly.toml"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    file.chmod(0o644)
 
 
 def _lines(answer: dict[str, Any], tree: Path, written: set[str]) -> Any:

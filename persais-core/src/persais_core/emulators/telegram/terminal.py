@@ -221,8 +221,8 @@ class _Screen:
             body = Text(f"… {last}")
         else:
             body = formatted(message)
-        mark = Text("✎ " if was_known else "● " if message.from_bot else "› ", style="cyan")
-        self.console.print(mark + body)
+        mark = "✎ " if was_known else "● " if message.from_bot else "› "
+        self.console.print(Text.assemble((mark, "cyan"), body))
         if message.attachment:
             about = f"  [file] {message.attachment.name} ({message.attachment.size} bytes)"
             self.console.print(about, style="cyan", markup=False)

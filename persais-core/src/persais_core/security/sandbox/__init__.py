@@ -28,9 +28,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-import persais_core
 from persais_core import commands, errors
 
+PACKAGE = Path(errors.__file__).resolve().parent  # persais_core, wherever it is installed
 LAUNCHER = Path(__file__).with_name("launcher.py")
 CANARY = Path(__file__).with_name("canary.py")
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/nix/store")
@@ -180,18 +180,17 @@ class Sandbox:
         """
         if (profile is Profile.CODER) != (port is not None):
             raise ValueError("a port goes with the coder's profile, and only with it")
+        places = (*self._readable, *map(str, readable))
         verdict = await self.probe()
         if verdict.state == "refused":
             raise errors.SandboxError(f"{verdict.reason}; see `persais doctor`, or set ALLOW_UNSANDBOXED=1")
         identity: Identity | None = None
         if verdict.state == "enforced":
-            identity = "own" if "own" in self._proven and _reachable(folder) else await self._shared()
+            identity = "own" if "own" in self._proven and _is_open(folder, places) else await self._shared()
             if identity is None:
                 raise errors.SandboxError(f"{folder} cannot be reached by the sandbox's user; move it to another place")
         try:
-            return await _launch(
-                command, folder, identity, port, limits or Limits(), (*self._readable, *map(str, readable))
-            )
+            return await _launch(command, folder, identity, port, limits or Limits(), places)
         except _WallError as error:
             raise errors.SandboxError(f"the sandbox could not be set up: {error}") from None
 
@@ -324,15 +323,18 @@ def _landlock_abi() -> int:
     return max(0, int(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
-def _reachable(folder: Path) -> bool:
-    """Whether a stranger's uid can get to a folder (not into it: it will be given the folder)."""
-    return all(parent.stat().st_mode & 0o001 for parent in folder.resolve().parents)
+def _is_open(folder: Path, readable: Sequence[str]) -> bool:
+    """Whether a stranger's uid can get to a folder (not into it: it will be given the folder) and read the others."""
+    others = [Path(path).resolve() for path in readable]
+    ways = {parent for path in (folder.resolve(), *others) for parent in path.parents}
+    return all(way.stat().st_mode & 0o001 for way in ways) and all(
+        path.stat().st_mode & 0o005 == 0o005 for path in others
+    )
 
 
 def _readable_places(extra: Sequence[str]) -> dict[str, list[str]]:
     """What every program may see, by what it may do with it."""
-    package = Path(persais_core.__file__).resolve().parent
-    places = {sys.prefix, sys.base_prefix, sys.exec_prefix, *map(str, (package,))}
+    places = {sys.prefix, sys.base_prefix, sys.exec_prefix, str(PACKAGE)}
     places |= {str(Path(sys.executable).resolve().parent)} - {"/bin"}
     places |= {
         path for path in (*sys.path, *site.getsitepackages()) if path.endswith(("site-packages", "dist-packages"))
@@ -341,7 +343,7 @@ def _readable_places(extra: Sequence[str]) -> dict[str, list[str]]:
         "programs": [*SYSTEM, *sorted(places - {"/"})],
         "readable": [*SYSTEM_FILES, *extra],
         # An editable install is found by listing the folder the package lies in.
-        "listable": [str(package.parent)],
+        "listable": [str(PACKAGE.parent)],
     }
 
 

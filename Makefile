@@ -1,0 +1,42 @@
+# What can be done here. Each of run, demo and test works first on a fresh machine with git, make and Python 3.11-3.13.
+
+PY := .venv/bin/python
+export UV_PYTHON_DOWNLOADS = never
+
+.PHONY: run demo test check format bench docs lock setup clean help
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+run: setup  ## start a bot with a local chat page; ctrl-C stops it
+	@.venv/bin/persais dev persais-app
+
+demo: setup  ## the first evolution from first message to "Echo: Hello World", unattended
+	@$(PY) scripts/demo.py
+
+test: setup  ## all tests
+	@cd persais-core && ../$(PY) -m pytest $(ARGS)
+
+check: setup  ## style, types, import floors
+	cd persais-core && ../.venv/bin/ruff check . ../scripts
+	cd persais-core && ../.venv/bin/ruff format --check . ../scripts
+	cd persais-core && ../.venv/bin/mypy
+	cd persais-core && ../.venv/bin/lint-imports
+
+format: setup  ## let ruff put style in order
+	cd persais-core && ../.venv/bin/ruff check --fix . ../scripts && ../.venv/bin/ruff format . ../scripts
+
+bench: setup  ## speed and memory beside a minimal bot, in one run
+	@cd persais-core && ../$(PY) -m bench
+
+docs: setup  ## build the documentation into .site/
+	@cd docs && ../.venv/bin/zensical build --clean --strict
+
+lock: setup  ## write the pinned, hashed requirement files anew
+	@$(PY) scripts/lock.py
+
+setup:  ## make or bring up to date the environment in .venv/
+	@python3 scripts/setup.py
+
+clean:  ## remove the environment and everything the bot made here
+	rm -rf .venv .persais .site
