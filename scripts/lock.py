@@ -21,7 +21,17 @@ def main() -> None:
     """Write all four."""
     project = CORE / "pyproject.toml"
     development = CORE / "requirements" / "dev.txt"
-    run(str(project), "--extra", "local", "--group", f"{project}:dev", "--python-version", "3.11", "-o", str(development))
+    run(
+        str(project),
+        "--extra",
+        "local",
+        "--group",
+        f"{project}:dev",
+        "--python-version",
+        "3.11",
+        "-o",
+        str(development),
+    )
     lines = development.read_text().split("\n")
     first = next(number for number, line in enumerate(lines) if line.startswith("uv=="))
     last = next(n for n, line in enumerate(lines) if n > first and not line.startswith(" "))

@@ -34,7 +34,10 @@ def main():
         shutil.rmtree(VENV, ignore_errors=True)
         step("making the environment", [python, "-m", "venv", str(VENV)])
     inside = str(VENV / "bin" / "python")
-    step("fetching uv (25 MB)", [inside, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(UV_REQUIREMENT)])
+    step(
+        "fetching uv (25 MB)",
+        [inside, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(UV_REQUIREMENT)],
+    )
     uv = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", inside]
     count = sum("==" in line for line in REQUIREMENTS.read_text().splitlines())
     step(
@@ -96,7 +99,8 @@ def step(name, command):
 
 
 def size_of(folder):
-    return sum(os.lstat(os.path.join(parent, file)).st_size for parent, _, files in os.walk(str(folder)) for file in files)
+    files = (os.path.join(parent, name) for parent, _, names in os.walk(str(folder)) for name in names)
+    return sum(os.lstat(file).st_size for file in files)
 
 
 def tell(line):

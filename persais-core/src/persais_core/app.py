@@ -374,7 +374,7 @@ class _Parts:
         """What the Mechanic works with; made anew for each job, so a repaired repository is seen."""
         repository = await asyncio.to_thread(Repository, self.place.workspace)
         remote = BareRepository(Path(await repository.origin()))
-        coder = coders.load("aider")(venv=self.settings.persais_home / "aider-venv")
+        coder = coders.load("aider")(venv=self.settings.coder_venv)
         return Workshop(
             settings=self.settings,
             database=self.database,

@@ -48,13 +48,11 @@ class Settings(BaseSettings):
     classifier_model: str | None = None
     coder_model: str | None = None
 
-    git_remote_url: str | None = None
-    """Where the bot's own repository is pushed; unset: a bare repository under `persais_home`."""
-
     port: int = Field(default=3000, ge=0, le=65535)
     persais_home: Path = Path(".persais")
+    aider_venv: Path | None = None
+    """aider's own environment; unset: under `persais_home`. Several homes may share one."""
     allow_unsandboxed: bool = False
-    log_content: bool = False
     coder_timeout: float = 300.0
     """Seconds for one run of the coder."""
 
@@ -82,6 +80,11 @@ class Settings(BaseSettings):
             )
         object.__setattr__(self, "persais_home", self.persais_home.expanduser().resolve())
         return self
+
+    @property
+    def coder_venv(self) -> Path:
+        """Where aider's environment lies or will be made, absolute."""
+        return (self.aider_venv or self.persais_home / "aider-venv").expanduser().resolve()
 
     @property
     def pages_url(self) -> str:

@@ -95,11 +95,11 @@ class Supervisor:
         self._environment: dict[str, str] = {}
         self._url = ""
 
-    async def run(self, *, ready: Callable[[Desk], None] | None = None) -> None:
+    async def run(self, *, ready: Callable[[Desk, int], None] | None = None) -> None:
         """Run until SIGINT or SIGTERM.
 
         Args:
-            ready: called once the bot answers.
+            ready: called with the stand-ins and the public port once the bot answers.
 
         Raises:
             PersaisError: a port is taken, another `persais dev` runs here, or the bot cannot be started at all.
@@ -126,7 +126,7 @@ class Supervisor:
                 stack.push_async_callback(self._stop_current)
                 await self._start_first(public)
                 if ready:
-                    ready(desk)
+                    ready(desk, port)
                 await self._watch(public)
 
     def _desk(self, url: str) -> Desk:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+import browser
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from persais_core.emulators.telegram.serving import served
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the driver is shared by several rooms' tests
-import browser
 
 pytestmark = [
     pytest.mark.browser,

@@ -273,4 +273,6 @@ def test_walls_hold_for_root_with_an_open_python_and_for_a_plain_user(
             cwd="/",
             check=False,
         )
-    assert done.stdout.split() == ["enforced", str(has_own_uid), "0", "1", "1", "0", "1"], done.stderr
+    *answers, bomb = done.stdout.split() or [""]
+    assert answers == ["enforced", str(has_own_uid), "0", "1", "1", "0"], done.stderr
+    assert bomb in {"1", "stopped"}  # by the kernel's limit, or by the watcher, whichever saw it first

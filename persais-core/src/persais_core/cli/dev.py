@@ -29,14 +29,14 @@ def dev(
     config = settings.load()
     path, remote = workplace.prepare(config, project.resolve())
 
-    def ready(desk: Desk) -> None:
+    def ready(desk: Desk, port: int) -> None:
         seconds = time.monotonic() - STARTED
-        typer.echo(f"Ready after {seconds:.1f} s. Health: http://127.0.0.1:{config.port}/health. Stop with ctrl-C.")
+        typer.echo(f"Ready after {seconds:.1f} s. Health: http://127.0.0.1:{port}/health. Stop with ctrl-C.")
         if config.telegram_bot_token is None:
             typer.echo(f"\n  Open {desk.url}/?key={desk.key}\n  or type `persais chat` in another terminal.\n")
 
     async def run() -> None:
-        fetching = asyncio.create_task(_fetch_coder(config.persais_home))
+        fetching = asyncio.create_task(_fetch_coder(config.coder_venv))
         try:
             await supervisor.Supervisor(
                 config, project=path, remote=remote, make_desk=workplace.desk, tell=typer.echo
@@ -49,12 +49,12 @@ def dev(
     asyncio.run(run())
 
 
-async def _fetch_coder(home: Path) -> None:
+async def _fetch_coder(venv: Path) -> None:
     """Make aider's environment while the chat is already up; a failure is told and tried again at first use."""
     from persais_core import coders, errors
 
     await asyncio.sleep(1)  # the database and the bot come first
     try:
-        await coders.load("aider")(venv=home / "aider-venv").prepare(lambda line: typer.echo(f"Coder: {line}"))
+        await coders.load("aider")(venv=venv).prepare(lambda line: typer.echo(f"Coder: {line}"))
     except errors.CoderError as error:
         typer.echo(f"Coder: not ready: {error}")

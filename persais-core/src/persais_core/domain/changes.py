@@ -68,7 +68,9 @@ class Part(Value):
     @classmethod
     def _usable_name(cls, name: str) -> str:
         if not NAME.match(name):
-            raise ValueError(f"{name!r} is no usable name: a-z, 0-9 and _, starting with a letter, at most 40 characters")
+            raise ValueError(
+                f"{name!r} is no usable name: a-z, 0-9 and _, starting with a letter, at most 40 characters"
+            )
         if keyword.iskeyword(name) or keyword.issoftkeyword(name):
             raise ValueError(f"{name!r} is a word of the Python language; choose another name")
         return name

@@ -183,7 +183,7 @@ class Sandbox:
         places = (*self._readable, *map(str, readable))
         verdict = await self.probe()
         if verdict.state == "refused":
-            raise errors.SandboxError(f"{verdict.reason}; see `persais doctor`, or set ALLOW_UNSANDBOXED=1")
+            raise errors.SandboxError(f"{verdict.reason}; use a Linux with Landlock, or set ALLOW_UNSANDBOXED=1")
         identity: Identity | None = None
         if verdict.state == "enforced":
             identity = "own" if "own" in self._proven and _is_open(folder, places) else await self._shared()
