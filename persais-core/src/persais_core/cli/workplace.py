@@ -49,3 +49,20 @@ def desk(url: str, key: str, token: str, state: Path) -> Desk:
     emulator = TelegramEmulator(token=token, client_key=key, state=state)
     model = OfflineModel(key=key)
     return Desk(url=url, key=key, token=token, routes=[*emulator.routes, *model.routes], aclose=emulator.aclose)
+
+
+def database_url(config: Settings) -> str:
+    """The address of the running bot's database.
+
+    Raises:
+        DatabaseError: none is named, and no embedded one is running here.
+    """
+    from persais_core.db.embedded import EmbeddedPostgres
+
+    named = config.database_direct_url or config.database_url
+    if named is not None:
+        return named.get_secret_value()
+    embedded = EmbeddedPostgres(config.persais_home / "pg")
+    if not embedded.data_dir.exists() or not embedded.is_running():
+        raise errors.DatabaseError(f"no bot is running at {config.persais_home}; start one with `persais dev`")
+    return embedded.url()

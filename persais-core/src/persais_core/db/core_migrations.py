@@ -6,6 +6,7 @@ The role's search path finds them all, so no connection needs options that a poo
 
 from __future__ import annotations
 
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ HEAD = "0001"
 """The newest core revision; known here so that an up-to-date start need not load Alembic."""
 
 LOCK = 0x70657273  # advisory lock: two processes that start together migrate one after the other
+LOCK_PATIENCE = 120.0  # seconds
 SEARCH_PATH = ("public", "persais_queue", "persais_graph")
 
 
@@ -39,13 +41,15 @@ def prepare(url: str) -> bool:
     """
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-            if _stamp(connection) == _wanted():
+            if _is_prepared(connection):
                 return False
-            connection.execute("select pg_advisory_lock(%s)", (LOCK,))
-            if _stamp(connection) == _wanted():
+            _lock(connection)
+            if _is_prepared(connection):
                 return False
             _extensions(connection)
             _search_path(connection)
+            if _stamp(connection) == _wanted():
+                return True  # a copy or a restored dump: only what belongs to the role was missing
             _upgrade(url)
             _checkpoints(url)
             connection.execute(sql.SQL("comment on schema persais is {}").format(sql.Literal(_wanted())))
@@ -53,6 +57,29 @@ def prepare(url: str) -> bool:
     except psycopg.Error as error:
         cause = str(error).strip().splitlines()[-1]
         raise errors.DatabaseError(f"the database could not be prepared: {cause}") from error
+
+
+def _is_prepared(connection: psycopg.Connection[tuple[str]]) -> bool:
+    """Whether the tables are those of this version, and a new connection of this role finds them."""
+    row = connection.execute(
+        "select 1 from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase "
+        "where d.datname = current_database() and s.setrole = current_user::regrole and %s = any(s.setconfig)",
+        (f"search_path={', '.join(SEARCH_PATH)}",),
+    ).fetchone()
+    return row is not None and _stamp(connection) == _wanted()
+
+
+def _lock(connection: psycopg.Connection[tuple[str]]) -> None:
+    """Take the lock by asking, not by waiting: a statement that waits holds a snapshot, and the holder of the lock
+    builds indexes concurrently, which waits until all older snapshots are gone.
+    """
+    until = time.monotonic() + LOCK_PATIENCE
+    while connection.execute("select 1 where pg_try_advisory_lock(%s)", (LOCK,)).fetchone() is None:
+        if time.monotonic() > until:
+            raise errors.DatabaseError(
+                f"another process has been preparing this database for {LOCK_PATIENCE:g} s; stop it and start again"
+            )
+        time.sleep(0.1)
 
 
 def _wanted() -> str:

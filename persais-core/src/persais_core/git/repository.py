@@ -15,7 +15,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -98,11 +98,12 @@ class Repository:
 
         return await self._do(work)
 
-    async def next_branch(self, slug: str) -> str:
-        """The first free `feat/<slug>-v<n>`, here and on the remote."""
+    async def next_branch(self, slug: str, used: Iterable[str] = ()) -> str:
+        """The next `feat/<slug>-v<n>` that is neither here, nor on the remote, nor among those used before."""
 
         def work() -> str:
-            taken = {name.rpartition("/feat/")[2] for name in self._repo.references if "/feat/" in name}
+            names = [*self._repo.references, *(f"/{branch}" for branch in used)]
+            taken = {name.rpartition("/feat/")[2] for name in names if "/feat/" in name}
             pattern = re.compile(rf"{re.escape(slug)}-v(\d+)\Z")
             numbers = [int(match[1]) for name in taken if (match := pattern.match(name))]
             return f"feat/{slug}-v{max(numbers, default=0) + 1}"

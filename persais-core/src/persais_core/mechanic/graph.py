@@ -74,7 +74,8 @@ async def _branch(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     change = await shop.ledger.get(state.change)
     # The name is stored before the branch exists: a repeated step then finds its own branch, not the next number.
     if change.branch is None and change.plan is not None:
-        change = await shop.ledger.update(change.id, branch=await shop.repository.next_branch(change.plan.slug))
+        name = await shop.repository.next_branch(change.plan.slug, await shop.ledger.branches())
+        change = await shop.ledger.update(change.id, branch=name)
     await branch.make(shop, change)
     return {}
 

@@ -91,6 +91,12 @@ class Ledger:
             )
             return [_value(row) for row in rows.scalars()]
 
+    async def branches(self) -> list[str]:
+        """The branches of all changes there ever were; a name is not used twice, so that it always means one change."""
+        async with self._database.session() as session:
+            rows = await session.execute(select(col(ChangeRow.branch)).where(col(ChangeRow.branch).is_not(None)))
+            return [branch for branch in rows.scalars() if branch]
+
     async def update(self, change_id: int, **fields: object) -> Change:
         """Set fields of a change and show its progress."""
         async with self.changing(change_id) as (session, change):

@@ -6,6 +6,7 @@ understood is still an update with a number, is kept, and has no lane.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ ATTACHMENTS = (
     "poll", "dice", "venue",
 )  # fmt: skip
 BIGINT = 2**63
+MAX_DEPTH = 64  # levels of an update that are kept; Telegram's have a dozen
 
 
 def parse(update: Any, *, bot_id: int) -> Incoming | None:
@@ -99,11 +101,16 @@ def _clean(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def _clean_tree(value: Any) -> Any:
+def _clean_tree(value: Any, depth: int = 0) -> Any:
+    """Without what JSON in Postgres cannot hold, so that no update comes back again and again."""
     if isinstance(value, str):
         return _clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, dict)) and depth >= MAX_DEPTH:
+        return None
     if isinstance(value, list):
-        return [_clean_tree(item) for item in value]
+        return [_clean_tree(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {_clean(str(key)): _clean_tree(item) for key, item in value.items()}
+        return {_clean(str(key)): _clean_tree(item, depth + 1) for key, item in value.items()}
     return value

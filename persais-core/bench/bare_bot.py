@@ -1,0 +1,113 @@
+"""The floor to compare with: the least that makes a Telegram bot on LangGraph with its memory in Postgres.
+
+python-telegram-bot polls, one lock per chat keeps its order, a graph of one node asks the model, LangGraph's saver
+stores the conversation, and /health answers. No queue, no stored updates, no agents, no users, nothing that survives a
+kill but the conversation. Started as a program of its own: `python -m bench.bare_bot`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+import uvicorn
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.graph import END, START, StateGraph
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from telegram import Update
+from telegram.ext import Application, ContextTypes, MessageHandler, filters
+
+SYSTEM = "You are a helpful assistant. Answer briefly, in the language of the message."
+HISTORY = 20  # messages that are remembered, as many as Persais shows a model
+
+
+class State(TypedDict):
+    history: list[tuple[str, str]]
+    text: str
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers, so that the bot is shut down in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def main() -> None:
+    model = ChatOpenAI(
+        model="instant", base_url=os.environ["LLM_BASE_URL"], api_key=lambda: os.environ["LLM_API_KEY"], timeout=90
+    )
+
+    async def ask(state: State) -> dict[str, Any]:
+        said: list[Any] = [("system", SYSTEM), *state["history"], ("user", state["text"])]
+        answer = str((await model.ainvoke(said)).text)
+        return {"history": [*state["history"], ("user", state["text"]), ("assistant", answer)][-HISTORY:]}
+
+    builder = StateGraph(State)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    builder.add_edge("ask", END)
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        os.environ["DATABASE_URL"],
+        open=False,
+        max_size=4,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+    )
+    application = (
+        Application.builder()
+        .token(os.environ["TELEGRAM_BOT_TOKEN"])
+        .base_url(f"{os.environ['TELEGRAM_API_URL']}/bot")
+        .concurrent_updates(True)
+        .build()
+    )
+    locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def answer(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        assert update.effective_chat and update.effective_message and update.effective_message.text
+        async with locks[update.effective_chat.id]:
+            thread = {"configurable": {"thread_id": str(update.effective_chat.id)}}
+            known = (await graph.aget_state(thread)).values.get("history", [])  # type: ignore[arg-type]
+            given: Any = {"history": known, "text": update.effective_message.text}
+            result = await graph.ainvoke(given, thread, durability="exit")  # type: ignore[call-overload]
+            await update.effective_message.reply_text(result["history"][-1][1])
+
+    async def health(request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    application.add_handler(MessageHandler(filters.TEXT, answer))
+    config = uvicorn.Config(
+        Starlette(routes=[Route("/health", health)]),
+        port=int(os.environ["PORT"]),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+    )
+    server = _Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+    async with pool, application:
+        saver = AsyncPostgresSaver(pool)  # type: ignore[arg-type]
+        await saver.setup()
+        graph = builder.compile(checkpointer=saver)
+        await application.start()
+        assert application.updater
+        await application.updater.start_polling()
+        await server.serve()
+        await application.updater.stop()
+        await application.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,40 @@
+"""How long a bot takes from its process being made until it is of use.
+
+Three moments: /health says that it is well, it asks Telegram for updates for the first time, and it has answered a
+message that waited for it. The third is what a person notices, and nothing can be put off beyond it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from bench import bots
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds from the process being made."""
+
+    healthy: float
+    polling: float
+    answered: float
+
+
+async def measure(bot: bots.Bot) -> Start:
+    """Start a bot once, with a message waiting for it, and stop it again.
+
+    Raises:
+        BotBrokenError: it did not start or did not answer.
+    """
+    async with bot.stand_ins.person() as person:
+        await person.send("Are you there?")
+        async with bots.started(bot) as running:
+            healthy = await running.healthy()
+            try:
+                await asyncio.wait_for(bot.stand_ins.polled.wait(), 30)
+                answered = await bot.stand_ins.sent()
+            except TimeoutError:
+                raise running.broken("did not answer") from None
+            begun = running.started_at
+            return Start(healthy - begun, bot.stand_ins.polled_at - begun, answered - begun)

@@ -1,0 +1,123 @@
+"""`persais evolve "…"`: the same loop as in the chat, watched from the terminal.
+
+The request becomes a change of the bot that runs here, on behalf of its owner, whose chat shows it too. This command
+only follows the stored change, and taps its buttons when asked: closing the terminal stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from persais_core.domain.chats import Language
+
+if TYPE_CHECKING:
+    from persais_core.db.engine import Database
+    from persais_core.domain.changes import Change
+    from persais_core.domain.chats import User
+    from persais_core.mechanic.ledger import Ledger
+
+app = typer.Typer(add_completion=False)
+
+LOOK_EVERY = 0.2  # seconds
+
+
+@app.command()
+def evolve(
+    request: Annotated[str, typer.Argument(help="What the bot is to become able to do, in words.")],
+    deploy: Annotated[bool, typer.Option("--deploy", help="Deploy without asking when all checks pass.")] = False,
+    language: Annotated[Language, typer.Option(help="Language of the answers.")] = "en",
+) -> None:
+    """Ask the Mechanic for a change and watch it work."""
+    from persais_core import errors
+    from persais_core.mechanic.agent import MAX_REQUEST
+
+    if not request.strip():
+        raise errors.ChangeError("say in words what the bot is to become able to do")
+    if len(request) > MAX_REQUEST:
+        raise errors.ChangeError(f"the request has {len(request)} characters, and at most {MAX_REQUEST} are read")
+    try:
+        ended_well = asyncio.run(_evolve(request.strip(), deploy=deploy, language=language))
+    except KeyboardInterrupt:
+        typer.echo("\nThe change goes on in the bot; /status there shows it.")
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if ended_well else 1)
+
+
+async def _evolve(request: str, *, deploy: bool, language: Language) -> bool:
+    """Open the change, follow it to its end, and say whether it was deployed."""
+    from persais_core import settings
+    from persais_core.cli import workplace
+    from persais_core.db.engine import Database
+    from persais_core.domain.chats import Lane
+    from persais_core.mechanic.ledger import Ledger
+
+    database = Database(workplace.database_url(settings.load()))
+    await database.open()
+    try:
+        user = await _owner(database, language)
+        ledger = Ledger(database)
+        change = await ledger.open(lane=Lane(chat_id=user.id), user=user, request=request, turn_id=None)
+        return await _follow(database, ledger, change, user, deploy=deploy)
+    finally:
+        await database.close()
+
+
+async def _owner(database: Database, language: Language) -> User:
+    """The admin in whose name the change is made.
+
+    Raises:
+        SettingsError: this bot has none yet.
+    """
+    from sqlalchemy import select
+    from sqlmodel import col
+
+    from persais_core import errors, settings
+    from persais_core.db.tables.people import Person
+    from persais_core.domain.chats import User
+    from persais_core.emulators.telegram.client import OWNER
+
+    config = settings.load()
+    async with database.session() as session:
+        owners = await session.execute(select(col(Person.id)).where(col(Person.is_owner)).order_by(col(Person.id)))
+        known = owners.scalars().first()
+    number = known or min(config.admin_user_ids, default=None) or (None if config.telegram_bot_token else OWNER)
+    if number is None:
+        raise errors.SettingsError("this bot has no owner yet: send it /claim and the code from its terminal first")
+    return User(id=number, language=language, is_admin=True)
+
+
+async def _follow(database: Database, ledger: Ledger, change: Change, user: User, *, deploy: bool) -> bool:
+    from persais_core.channels.telegram import render
+    from persais_core.domain.changes import ChangeState
+    from persais_core.mechanic import cards
+
+    printed: set[str] = set()
+    tapped = False
+    while True:
+        replies = [cards.progress(change), *([cards.card(change)] if change.commit else [])]
+        for line in "\n".join(text for reply in replies for text, _ in render.pieces(reply)).splitlines():
+            if line.strip() and line not in printed:
+                printed.add(line)
+                typer.echo(f"  {line}")
+        if change.state.is_over:
+            return change.state is ChangeState.DEPLOYED
+        if change.state is ChangeState.AWAITING_APPROVAL and not tapped:
+            tapped = True
+            await _decide(database, ledger, change, user, deploy=deploy)
+        await asyncio.sleep(LOOK_EVERY)
+        change = await ledger.get(change.id)
+
+
+async def _decide(database: Database, ledger: Ledger, change: Change, user: User, *, deploy: bool) -> None:
+    """Tap [Deploy] or [Abort], as the person at the terminal wants."""
+    from persais_core.domain.chats import Lane
+    from persais_core.mechanic import approve
+
+    typer.echo(f"  {change.pull_request_url}")
+    yes = deploy or await asyncio.to_thread(typer.confirm, "Deploy?", default=True)
+    data = change.buttons["deploy" if yes else "abort"]
+    answer = await approve.press(database, ledger, user=user, lane=Lane(chat_id=user.id), data=data)
+    typer.echo(f"  {answer.note}")

@@ -1,0 +1,103 @@
+"""What most rooms test with: a fresh database with the core's tables, a local Telegram, and a scripted model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from persais_core.channels.telegram.send import TelegramChannel
+from persais_core.db import core_migrations
+from persais_core.db.engine import Database
+from persais_core.emulators.telegram import ChatClient, TelegramEmulator
+from persais_core.emulators.telegram.serving import served
+from persais_core.testing import postgres
+from scripted_openai import ScriptedOpenAI
+
+TOKEN, CLIENT_KEY = "77:LOCAL-BOT", "client-key"
+
+
+@pytest.fixture(scope="session")
+def server_url(persais_template: tuple[str, str] | None) -> str:
+    """Address of the server of this test run."""
+    assert persais_template, "these tests run outside the sandbox"
+    return persais_template[0]
+
+
+@pytest.fixture(scope="session")
+def core_template(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of a database with the core's tables, migrated once."""
+    with postgres.template(server_url, tmp_path_factory.mktemp("no-project")) as name:
+        core_migrations.prepare(database_url(server_url, name))
+        yield name
+
+
+@pytest.fixture
+def core_url(server_url: str, core_template: str) -> Iterator[str]:
+    """Address of a fresh database with the core's tables."""
+    with postgres.copy(server_url, core_template) as url:
+        core_migrations.prepare(url)
+        yield url
+
+
+@pytest.fixture
+def empty_url(server_url: str) -> Iterator[str]:
+    """Address of a fresh database without anything."""
+    with postgres.copy(server_url, "template0") as url:
+        yield url
+
+
+@pytest.fixture
+async def database(core_url: str) -> AsyncIterator[Database]:
+    made = Database(core_url)
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def sql(core_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A connection of its own to the database of this test, each statement committed."""
+    async with await psycopg.AsyncConnection.connect(core_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def emulator() -> TelegramEmulator:
+    return TelegramEmulator(token=TOKEN, client_key=CLIENT_KEY, state=None)
+
+
+@pytest.fixture
+async def telegram_url(emulator: TelegramEmulator) -> AsyncIterator[str]:
+    """Where the local Telegram answers."""
+    async with served(emulator) as url:
+        yield url
+
+
+@pytest.fixture
+async def channel(telegram_url: str) -> AsyncIterator[TelegramChannel]:
+    made = TelegramChannel(TOKEN, telegram_url)
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def person(telegram_url: str) -> AsyncIterator[ChatClient]:
+    """Somebody who has spoken to the bot once, so that the bot may write to them."""
+    async with ChatClient(telegram_url, CLIENT_KEY) as made:
+        await made.send("/start")
+        yield made
+
+
+@pytest.fixture
+async def openai_server() -> AsyncIterator[ScriptedOpenAI]:
+    async with ScriptedOpenAI.serving() as made:
+        yield made
+
+
+def database_url(server: str, name: str) -> str:
+    """The same server, another database."""
+    return make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,70 @@
+"""Whole bots: each is `persais dev` in a process of its own, spoken to over the Bot API."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import minds
+import pytest
+
+from persais_core.coders.aider import AiderCoder
+from persais_core.testing import live
+
+ROOT = Path(__file__).resolve().parents[3]
+PROJECT = ROOT / "persais-app"
+
+
+@pytest.fixture(scope="session")
+async def aider_venv() -> Path:
+    """aider's environment, shared by all bots of these tests and by `make run`."""
+    given = os.environ.get("PERSAIS_AIDER_VENV")
+    place = Path(given) if given else ROOT / ".persais" / "aider-venv"
+    if not given:
+        await AiderCoder(place).prepare(print)
+    return place
+
+
+@pytest.fixture(scope="session")
+async def mind() -> AsyncIterator[minds.Mind]:
+    """The model of the bots here: the offline one, unless a test makes it say something else."""
+    async with minds.serving() as mind:
+        yield mind
+
+
+@pytest.fixture(scope="session")
+async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: minds.Mind) -> AsyncIterator[live.Live]:
+    """One bot for all tests that do not mind what others made in it. It has a schema and an agent from the start."""
+    folder = tmp_path_factory.mktemp("bot")
+    project = folder / "project"
+    run_persais("new", str(project))
+    run_persais("scaffold", "feature", "characters", "name:str", "role:str?", "age:int?", cwd=project)
+    run_persais("scaffold", "agent", "parrot", cwd=project)
+    commit_everything(project)
+    async with live.running(
+        project,
+        folder / "home",
+        AIDER_VENV=str(aider_venv),
+        LLM_BASE_URL=mind.url,
+        LLM_API_KEY="none",
+        DEFAULT_MODEL="test-model",
+    ) as running:
+        yield running
+
+
+def run_persais(*arguments: str, cwd: Path | None = None) -> str:
+    """Run a `persais` command that must succeed, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "persais_core.cli", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def commit_everything(project: Path) -> None:
+    """Commit all files of a project."""
+    for arguments in (("add", "-A"), ("-c", "user.name=T", "-c", "user.email=t@localhost", "commit", "-qm", "More")):
+        subprocess.run(["git", "-C", str(project), *arguments], check=True)

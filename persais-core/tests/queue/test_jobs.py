@@ -1,0 +1,195 @@
+"""The queue: order, transactions, and what a killed worker leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+
+import psycopg
+import pytest
+
+from persais_core.db.engine import Database
+from persais_core.queue import jobs
+
+
+@contextlib.asynccontextmanager
+async def working(database: Database, handlers: Mapping[str, jobs.Handler]) -> AsyncIterator[None]:
+    """A worker that is alone, for the time of the block."""
+    task = asyncio.create_task(jobs.Worker(database, handlers).run(alone=True))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def put(database: Database, task: str, lock: str | None = None, delay: float = 0.0, **args: int) -> None:
+    async with database.session() as session:
+        await jobs.defer(session, task, lock=lock, delay=delay, **args)
+
+
+async def test_jobs_of_one_lock_run_one_at_a_time_in_order_and_beside_those_of_another(database: Database) -> None:
+    started: list[tuple[int, int]] = []
+    running: set[int] = set()
+    overlaps: set[frozenset[int]] = set()
+    both, done = asyncio.Event(), asyncio.Event()
+
+    async def handler(lane: int, number: int) -> None:
+        assert lane not in running, "two jobs of one lock ran at once"
+        running.add(lane)
+        started.append((lane, number))
+        overlaps.add(frozenset(running))
+        if len(running) == 2:
+            both.set()
+        if number == 0:
+            await both.wait()  # only passed when the other lane runs meanwhile
+        await asyncio.sleep(0)
+        running.discard(lane)
+        if len(started) == 10:
+            done.set()
+
+    for number in range(5):
+        for lane in (1, 2):
+            await put(database, "step", f"lane:{lane}", lane=lane, number=number)
+    async with working(database, {"step": handler}):
+        await asyncio.wait_for(done.wait(), 30)
+    for lane in (1, 2):
+        assert [number for at, number in started if at == lane] == [0, 1, 2, 3, 4]
+    assert frozenset({1, 2}) in overlaps
+
+
+async def test_a_job_is_there_if_and_only_if_its_transaction_commits(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with database.session() as session:
+            await jobs.defer(session, "never", lock=None)
+            raise ZeroDivisionError
+    async with database.session() as session:
+        await jobs.defer(session, "there", lock=None)
+        assert await tasks(sql) == []
+    assert await tasks(sql) == ["there"]
+
+
+async def test_a_job_put_while_the_worker_waits_is_run(database: Database) -> None:
+    done: asyncio.Queue[int] = asyncio.Queue()
+
+    async def handler(number: int) -> None:
+        await done.put(number)
+
+    async with working(database, {"step": handler}):
+        for number in (1, 2):
+            await put(database, "step", number=number)
+            assert await asyncio.wait_for(done.get(), 30) == number
+
+
+async def test_a_job_that_raises_is_tried_again_and_then_gone(database: Database, sql: psycopg.AsyncConnection) -> None:
+    tries: list[int] = []
+    done = asyncio.Event()
+
+    async def handler(number: int) -> None:
+        tries.append(number)
+        if len(tries) == 1:
+            raise OSError("the disk is away")
+        done.set()
+
+    await put(database, "step", number=7)
+    async with working(database, {"step": handler}):
+        await asyncio.wait_for(done.wait(), 30)
+    assert tries == [7, 7]
+    assert await tasks(sql) == []
+
+
+async def test_a_job_with_a_delay_is_not_due_yet(database: Database, sql: psycopg.AsyncConnection) -> None:
+    await put(database, "step", delay=3600.0, number=1)
+    found = await (await sql.execute("select scheduled_at > now() from procrastinate_jobs")).fetchall()
+    assert found == [(True,)]
+
+
+async def test_a_freed_lock_announces_its_successor_and_a_job_without_lock_nothing(
+    database: Database, sql: psycopg.AsyncConnection, core_url: str
+) -> None:
+    await put(database, "locked", "lane", number=1)
+    await put(database, "free", number=2)
+    async with await psycopg.AsyncConnection.connect(core_url, autocommit=True) as listener:
+        await listener.execute("listen procrastinate_any_queue_v1")
+        for task, announced in (("free", 0), ("locked", 1)):
+            await sql.execute("update procrastinate_jobs set status = 'doing' where task_name = %s", (task,))
+            await sql.execute("update procrastinate_jobs set status = 'succeeded' where task_name = %s", (task,))
+            await sql.execute("notify procrastinate_any_queue_v1, 'end'")
+            heard = []
+            async for note in listener.notifies(timeout=10):
+                if note.payload == "end":
+                    break
+                heard.append(note.payload)
+            assert len(heard) == announced, task
+            assert all("job_inserted" in payload for payload in heard)
+
+
+CHILD = """
+import asyncio, sys
+from persais_core.db.engine import Database
+from persais_core.queue.jobs import Worker
+
+async def main():
+    database = Database(sys.argv[1])
+    await database.open()
+    async def step(number):
+        print("begun", number, flush=True)
+        await asyncio.sleep(600)
+    await Worker(database, {"step": step}).run(alone=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_job_left_by_a_killed_worker_is_taken_up_by_the_next(
+    database: Database, sql: psycopg.AsyncConnection, core_url: str
+) -> None:
+    await put(database, "step", "lane", number=1)
+    await put(database, "step", "lane", number=2)
+    child = subprocess.Popen([sys.executable, "-c", CHILD, core_url], stdout=subprocess.PIPE)
+    assert child.stdout
+    assert await asyncio.to_thread(child.stdout.readline) == b"begun 1\n"
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert (await (await sql.execute("select count(*) from procrastinate_jobs where status = 'doing'")).fetchone()) == (
+        1,
+    )
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    async def handler(number: int) -> None:
+        seen.append(number)
+        if len(seen) == 2:
+            done.set()
+
+    async with working(database, {"step": handler}):
+        await asyncio.wait_for(done.wait(), 30)
+    assert seen == [1, 2]
+
+
+async def test_a_stopped_worker_ends_what_it_has_begun(database: Database, sql: psycopg.AsyncConnection) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def handler(number: int) -> None:
+        begun.set()
+        await asyncio.sleep(0.3)
+        ended.set()
+
+    await put(database, "step", number=1)
+    async with working(database, {"step": handler}):
+        await asyncio.wait_for(begun.wait(), 30)
+        assert not ended.is_set()
+    assert ended.is_set()
+    assert await tasks(sql) == []
+
+
+async def tasks(sql: psycopg.AsyncConnection) -> list[str]:
+    """What is in the queue."""
+    return [name for (name,) in await (await sql.execute("select task_name from procrastinate_jobs")).fetchall()]
