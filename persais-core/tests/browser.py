@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 FLAGS = (
@@ -52,6 +53,12 @@ KEYS = {
     "Backspace": ("Backspace", 8, ""),
     "Space": ("Space", 32, " "),
 }
+
+
+def marks() -> list[pytest.MarkDecorator]:
+    """For tests that need a browser: skipped by name where there is none, unless PERSAIS_REQUIRE_BROWSER is set."""
+    missing = find_chromium() is None and not os.environ.get("PERSAIS_REQUIRE_BROWSER")
+    return [pytest.mark.browser, pytest.mark.skipif(missing, reason="no Chromium on PATH, so no page was driven")]
 
 
 class BrowserError(Exception):

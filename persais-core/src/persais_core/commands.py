@@ -115,14 +115,18 @@ async def run(command: Command, *, on_line: Callable[[str], None] | None = None)
         await asyncio.wait_for(asyncio.shield(work), command.timeout_seconds)
     except TimeoutError:
         timed_out = True
-    finally:
-        await _end_group(process.pid, asyncio.shield(work), gently=timed_out)
+    except asyncio.CancelledError:
+        # Whoever cancels us wants the child gone, and nothing of it left pending.
+        _signal_group(process.pid, signal.SIGKILL)
+        await asyncio.wait([work])
+        raise
+    await _end_group(process.pid, asyncio.shield(work), gently=timed_out)
     stdout, stderr, _, exit_code = await work
     return Outcome(exit_code, stdout, stderr, time.monotonic() - started, timed_out, cut)
 
 
 async def _end_group(pid: int, work: asyncio.Future[object], *, gently: bool) -> None:
-    """End whatever is left of the child's process group, also when we are being cancelled."""
+    """End whatever is left of the child's process group."""
     if gently:
         _signal_group(pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):

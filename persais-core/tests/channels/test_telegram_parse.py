@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from updates import HOSTILE, message, press
 
 from persais_core.channels.telegram.parse import parse
 from persais_core.domain.chats import Lane
+from updates import HOSTILE, message, press
 
 
 def test_a_message_is_read_with_who_where_what_and_when() -> None:

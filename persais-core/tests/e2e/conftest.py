@@ -8,9 +8,9 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import minds
 import pytest
 
+import minds
 from persais_core.coders.aider import AiderCoder
 from persais_core.testing import live
 

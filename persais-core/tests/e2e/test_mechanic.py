@@ -1,15 +1,16 @@
-"""The Mechanic through the chat, with real Postgres, git, aider, checks and sandbox; only Telegram and the model are stood in for."""
+"""The Mechanic through the chat: real Postgres, git, aider, checks and sandbox; Telegram and model are stood in for."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import minds
 import pytest
 
+import minds
 from persais_core.emulators.telegram.client import ChatClient
 from persais_core.emulators.telegram.values import ChatMessage
 from persais_core.testing import live
@@ -217,7 +218,7 @@ async def test_after_three_rounds_the_card_says_which_checks_fail(
     mind.planner[:] = [a_plan()]
     mind.coder[:] = [
         minds.search_replace(AGENT, f"        return {before}\n", f"        return {after}\n")
-        for before, after in zip(steps, steps[1:], strict=False)
+        for before, after in itertools.pairwise(steps)
     ]
     answer = await ask(person, "Change the parrot")
     assert "After 3 rounds" in answer.text

@@ -16,10 +16,7 @@ import browser
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from persais_core.emulators.telegram.serving import served
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(browser.find_chromium() is None, reason="no Chromium on PATH, so the page was not driven"),
-]
+pytestmark = browser.marks()
 
 USER = 1000001
 CARD = {

@@ -8,12 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from updates import HOSTILE, message, press
 
 from persais_core.channels.base import Incoming
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
 from persais_core.queue.inbox import Inbox, is_urgent
+from updates import HOSTILE, message, press
 
 
 def read(update: Any, bot_id: int = 77) -> Incoming:

@@ -156,6 +156,7 @@ class Change(Value):
         commit: what was delivered, or None before.
         files: changed paths, relative to the project.
         cost: US dollars spent on models so far.
+        unsandboxed: its code was run without isolation, which everybody who decides on it must see.
         buttons: what each button of the card carries, by action.
         stages: seconds each stage took, by its name.
     """
@@ -180,5 +181,6 @@ class Change(Value):
     tokens: int = 0
     cost: float = 0.0
     error: str | None = None
+    unsandboxed: bool = False
     buttons: dict[str, str] = Field(default_factory=dict)
     stages: dict[str, float] = Field(default_factory=dict)

@@ -46,10 +46,11 @@ class Models:
     Args:
         settings: which server, key and model names.
         database: where calls are booked.
+        timeout_seconds: for one answer, the client library's own new tries included.
     """
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self._settings, self._database = settings, database
+    def __init__(self, settings: Settings, database: Database, *, timeout_seconds: float = TIMEOUT) -> None:
+        self._settings, self._database, self._timeout = settings, database, timeout_seconds
         self._clients: dict[str, ChatOpenAI] = {}
 
     @property
@@ -89,7 +90,7 @@ class Models:
 
         Raises:
             ModelUnavailableError: the server is down, slow, refuses the key, or answers something else.
-            ModelError: the model went on calling tools and never answered.
+            ModelError: the model answered nothing, or went on calling tools.
         """
         name = model or self.default
         client = await asyncio.to_thread(self._client, name)
@@ -100,6 +101,8 @@ class Models:
             answer = await self._invoke(runnable, said, name)
             await self._book(name, booking, answer)
             if not answer.tool_calls:
+                if not answer.text.strip():
+                    raise errors.ModelError("the model answered nothing at all; ask again")
                 return str(answer.text)
             said.append(answer)
             said += [await _called(by_name, call) for call in answer.tool_calls]
@@ -110,7 +113,8 @@ class Models:
         import openai
 
         try:
-            return await client.ainvoke(messages)
+            async with asyncio.timeout(self._timeout):
+                return await client.ainvoke(messages)
         except openai.AuthenticationError as error:
             raise errors.ModelUnavailableError(
                 "the model's server refuses the key; check OPENROUTER_API_KEY or LLM_API_KEY"
@@ -123,23 +127,24 @@ class Models:
             raise errors.ModelUnavailableError(
                 "the model's server says that we ask too often; try again soon"
             ) from error
-        except openai.APITimeoutError as error:
-            raise errors.ModelUnavailableError(f"the model did not answer within {TIMEOUT:g} s") from error
+        except (openai.APITimeoutError, TimeoutError) as error:
+            raise errors.ModelUnavailableError(f"the model did not answer within {self._timeout:g} s") from error
         except openai.APIConnectionError as error:
             raise errors.ModelUnavailableError(
                 "the model's server cannot be reached; check the network and LLM_BASE_URL"
             ) from error
         except openai.APIStatusError as error:
             raise errors.ModelUnavailableError(f"the model's server failed with status {error.status_code}") from error
-        except (openai.OpenAIError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (openai.OpenAIError, ValueError, TypeError, LookupError, AttributeError) as error:
             # langchain reads whatever came with status 200 as an answer; junk breaks it in any of these ways
             log.warning("unusable answer of the model's server", error_type=type(error).__name__)
             raise errors.ModelUnavailableError("the model's server answered something that is no answer") from error
 
     async def _book(self, name: str, booking: Booking, answer: AIMessage) -> None:
         usage: dict[str, Any] = dict(answer.usage_metadata or {})
-        cost = (answer.response_metadata.get("token_usage") or {}).get("cost") or 0.0
-        await self.book(name, booking, usage.get("input_tokens", 0), usage.get("output_tokens", 0), float(cost))
+        cost = (answer.response_metadata.get("token_usage") or {}).get("cost")
+        dollars = float(cost) if isinstance(cost, (int, float)) else 0.0  # servers other than OpenRouter name none
+        await self.book(name, booking, usage.get("input_tokens", 0), usage.get("output_tokens", 0), dollars)
 
     def _client(self, name: str) -> ChatOpenAI:
         if name not in self._clients:
@@ -151,7 +156,7 @@ class Models:
                 api_key=lambda: self._settings.model_key,
                 use_responses_api=False,  # else a name with "codex" in it goes to another endpoint
                 max_retries=2,
-                timeout=TIMEOUT,
+                timeout=self._timeout,
                 default_headers={"X-Title": "Persais"},
             )
         return self._clients[name]

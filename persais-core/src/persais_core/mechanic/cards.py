@@ -107,6 +107,8 @@ def card(change: Change) -> Reply:
         texts.say(language, "card-files", count=len(change.files)),
         texts.say(language, "card-tests"),
     ]
+    if change.unsandboxed:
+        lines.append(f"🔴 {texts.say(language, 'warning-unsandboxed')}")
     if change.cost:
         lines.append(texts.say(language, "card-cost", cost=f"{change.cost:.4f}"))
     if change.error:

@@ -120,6 +120,8 @@ async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
         seen.append(verdict)
         await shop.ledger.update(change.id, verdicts=tuple(seen))
 
+    isolation = await shop.sandbox.probe()
+    await shop.ledger.update(change.id, unsandboxed=isolation.state != "enforced")
     files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))
     passed = all(verdict.passed for verdict in verdicts)
     if passed:

@@ -91,20 +91,13 @@ class Outbox:
     async def deliver(self, chat: int) -> None:
         """Send all that waits for one chat, in order; the job of that chat's lock."""
         while (row := await self._next(chat)) is not None:
-            lane = Lane(chat_id=row.chat_id, topic_id=row.topic_id)
-            reply = Reply.model_validate(row.body)
             try:
-                if row.message_ids:
-                    ids = await self._channel.edit(lane, row.message_ids, reply)
-                else:
-                    ids = await self._channel.send(lane, reply)
+                ids = await self._say(row)
             except FloodError as error:
                 await self._again(row, str(error), error.seconds)
                 return
-            except BlockedError as error:
+            except (BlockedError, RejectedError) as error:
                 await self._give_up(row, str(error))
-            except RejectedError as error:
-                await self._plainly(row, lane, reply, str(error))
             except errors.ChannelError as error:
                 if row.attempts >= MAX_ATTEMPTS:
                     await self._give_up(row, str(error))
@@ -113,6 +106,25 @@ class Outbox:
                     return
             else:
                 await self._sent(row, ids)
+
+    async def _say(self, row: Outgoing) -> list[int]:
+        """Send or edit a message; raises as the channel does."""
+        lane = Lane(chat_id=row.chat_id, topic_id=row.topic_id)
+        reply = Reply.model_validate(row.body)
+        try:
+            return await self._put(lane, row.message_ids, reply)
+        except RejectedError as error:
+            cause = str(error)
+        # Refused: perhaps for its formatting or a button's link, so once more as nothing but text.
+        bare = Reply(text=reply.text, plain=True, buttons=tuple(tuple(b for b in r if b.data) for r in reply.buttons))
+        is_gone = "not found" in cause or "can't be edited" in cause
+        log.warning("refused, so sent as plain text", chat_id=row.chat_id, cause=cause)
+        return await self._put(lane, [] if is_gone else row.message_ids, bare)
+
+    async def _put(self, lane: Lane, message_ids: list[int], reply: Reply) -> list[int]:
+        if message_ids:
+            return await self._channel.edit(lane, message_ids, reply)
+        return await self._channel.send(lane, reply)
 
     async def _next(self, chat: int) -> Outgoing | None:
         """Mark the oldest waiting message as being sent. One found so was in flight when its sender died."""
@@ -150,23 +162,6 @@ class Outbox:
                 update(Outgoing).where(col(Outgoing.id) == row.id).values(state="queued", error=cause)
             )
             await _wake(session, row.chat_id, seconds)
-
-    async def _plainly(self, row: Outgoing, lane: Lane, reply: Reply, cause: str) -> None:
-        """Refused: perhaps for its formatting or a button's link, so once more as nothing but text."""
-        bare = Reply(text=reply.text, plain=True, buttons=tuple(tuple(b for b in r if b.data) for r in reply.buttons))
-        try:
-            ids = (
-                await self._channel.edit(lane, row.message_ids, bare)
-                if row.message_ids and "not found" not in cause and "can't be edited" not in cause
-                else await self._channel.send(lane, bare)
-            )
-        except FloodError as error:
-            await self._again(row, str(error), error.seconds)
-        except errors.ChannelError as error:
-            await self._give_up(row, f"{cause}; as plain text: {error}")
-        else:
-            log.warning("sent as plain text", chat_id=row.chat_id, cause=cause)
-            await self._sent(row, ids)
 
     async def _give_up(self, row: Outgoing, cause: str) -> None:
         log.warning("a message could not be sent", chat_id=row.chat_id, key=row.key, cause=cause)

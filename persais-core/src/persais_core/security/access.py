@@ -11,14 +11,19 @@ import hmac
 import secrets
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from persais_core import audit
 from persais_core.db.engine import Database
 from persais_core.db.tables.people import ClaimCode, Person
 from persais_core.domain.chats import User
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 CODE_HOURS = 24
 MAX_ATTEMPTS = 10  # wrong codes until the code is void
@@ -54,10 +59,7 @@ class Access:
     async def standing(self, user: User) -> Standing:
         """How this person stands; remembers their name and language."""
         async with self._database.session() as session:
-            person = await session.get(Person, user.id)
-            if person is None:
-                person = Person(id=user.id)
-                session.add(person)
+            person = await _person(session, user)
             if (person.name, person.language) != (user.name, user.language):
                 person.name, person.language = user.name, user.language
                 person.seen_at = datetime.now(UTC)
@@ -115,13 +117,19 @@ class Access:
                 audit.record(session, "claim", actor=user.id, outcome="refused", attempt=row.attempts)
                 return Claim.WRONG
             row.used_by = user.id
-            person = await session.get(Person, user.id, with_for_update=True)
-            if person is None:
-                person = Person(id=user.id, name=user.name, language=user.language)
-                session.add(person)
+            person = await _person(session, user)
             person.is_owner = person.is_admin = True
             audit.record(session, "claim", actor=user.id, name=user.name)
         return Claim.ACCEPTED
+
+
+async def _person(session: AsyncSession, user: User) -> Person:
+    """The row of a user, made when there is none: two of their messages may be worked on at once."""
+    if (person := await session.get(Person, user.id)) is not None:
+        return person
+    fresh = {"id": user.id, "name": user.name, "language": user.language, "is_owner": False, "is_admin": False}
+    await session.execute(insert(Person).values(fresh).on_conflict_do_nothing())
+    return await session.get_one(Person, user.id)
 
 
 def _digest(code: str) -> str:

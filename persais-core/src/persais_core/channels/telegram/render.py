@@ -12,6 +12,7 @@ from typing import Any
 from persais_core.domain.chats import Reply
 
 MAX_UTF16 = 4096  # units, Telegram's limit for one message
+LESS_THAN = "\ufdd0"  # stands for `<` while Markdown is read; a code point that no text may use, one unit like `<`
 Piece = tuple[str, list[dict[str, Any]]]
 
 
@@ -28,7 +29,11 @@ def pieces(reply: Reply) -> list[Piece]:
     config = RenderConfig()
     for level in range(1, 7):
         setattr(config.markdown_symbol, f"heading_level_{level}", "")  # else every heading gets an emoji
-    text, entities = convert(reply.text, latex_escape=False, config=config)
+    # Markdown takes `<name>` for HTML, which the library drops: words that a person or a model wrote would be lost.
+    text, entities = convert(reply.text.replace("<", LESS_THAN), latex_escape=False, config=config)
+    text = text.replace(LESS_THAN, "<")
+    for entity in entities:
+        entity.url = entity.url and entity.url.replace(LESS_THAN, "<")
     if not text.strip():
         return [(part, []) for part in _split_plain(reply.text)]
     parts = split_entities(text, entities, MAX_UTF16)

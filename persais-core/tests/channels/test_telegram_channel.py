@@ -1,0 +1,211 @@
+"""Sending, polling and the webhook, against the local Telegram."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from persais_core import errors
+from persais_core.channels.base import BlockedError, FloodError, RejectedError
+from persais_core.channels.telegram import webhook
+from persais_core.channels.telegram.poll import poll
+from persais_core.channels.telegram.send import TelegramChannel
+from persais_core.domain.chats import Button, Lane, Reply
+from persais_core.emulators.telegram import ChatClient, TelegramEmulator
+from persais_core.emulators.telegram.values import ChatMessage
+
+LANE = Lane(chat_id=1000001)
+
+
+async def bots(person: ChatClient) -> list[ChatMessage]:
+    return [message for message in await person.history() if message.from_bot]
+
+
+async def test_opening_tells_the_bots_id(channel: TelegramChannel) -> None:
+    assert await channel.open() == 77
+
+
+async def test_a_wrong_token_names_the_setting_and_not_the_token(telegram_url: str) -> None:
+    wrong = TelegramChannel("78:WRONG-TOKEN", telegram_url)
+    with pytest.raises(errors.SettingsError, match="TELEGRAM_BOT_TOKEN") as caught:
+        await wrong.open()
+    assert "WRONG" not in str(caught.value)
+    await wrong.close()
+
+
+async def test_an_unreachable_service_is_a_channel_error_without_the_token() -> None:
+    dead = TelegramChannel("77:HIDDEN-TOKEN", "http://127.0.0.1:1")
+    with pytest.raises(errors.ChannelError, match="cannot be reached") as caught:
+        await dead.open()
+    assert "HIDDEN" not in str(caught.value)
+    await dead.close()
+
+
+async def test_a_reply_arrives_with_its_formatting_and_buttons(channel: TelegramChannel, person: ChatClient) -> None:
+    reply = Reply(text="**Hi** there", buttons=((Button(text="Yes", data="y"), Button(text="No", data="n")),))
+    [number] = await channel.send(LANE, reply)
+    [message] = await bots(person)
+    assert (message.id, message.text.strip()) == (number, "Hi there")
+    assert [(e.type, e.offset, e.length) for e in message.entities] == [("bold", 0, 2)]
+    assert [[b.text for b in row] for row in message.buttons] == [["Yes", "No"]]
+
+
+async def test_a_long_reply_becomes_several_messages_with_the_buttons_under_the_last(
+    channel: TelegramChannel, person: ChatClient
+) -> None:
+    reply = Reply(text="🎭 word\n" * 1000, plain=True, buttons=((Button(text="Ok", data="ok"),),))
+    numbers = await channel.send(LANE, reply)
+    messages = await bots(person)
+    assert [m.id for m in messages] == numbers
+    assert len(numbers) > 1
+    assert [bool(m.buttons) for m in messages] == [False] * (len(numbers) - 1) + [True]
+
+
+async def test_an_edit_may_grow_and_shrink_a_reply(channel: TelegramChannel, person: ChatClient) -> None:
+    numbers = await channel.send(LANE, Reply(text="short", plain=True))
+    grown = await channel.edit(LANE, numbers, Reply(text="x" * 5000, plain=True))
+    assert grown[0] == numbers[0]
+    assert [m.id for m in await bots(person)] == grown
+    assert len(grown) == 2
+    shrunk = await channel.edit(LANE, grown, Reply(text="short again", plain=True))
+    assert shrunk == numbers
+    assert [m.text for m in await bots(person)] == ["short again"]
+
+
+async def test_an_edit_to_the_same_is_no_failure(channel: TelegramChannel, person: ChatClient) -> None:
+    numbers = await channel.send(LANE, Reply(text="same"))
+    assert await channel.edit(LANE, numbers, Reply(text="same")) == numbers
+
+
+@pytest.mark.parametrize(
+    ("code", "description", "wait", "expected"),
+    [
+        (429, "Too Many Requests: retry after 7", 7, FloodError),
+        (403, "Forbidden: bot was blocked by the user", None, BlockedError),
+        (400, "Bad Request: chat not found", None, RejectedError),
+        (502, "Bad Gateway", None, errors.ChannelError),
+        (500, "Internal Server Error", None, errors.ChannelError),
+        (409, "Conflict: terminated", None, errors.ChannelError),
+        (401, "Unauthorized", None, errors.ChannelError),
+    ],
+)
+async def test_each_refusal_is_translated(
+    channel: TelegramChannel,
+    person: ChatClient,
+    emulator: TelegramEmulator,
+    code: int,
+    description: str,
+    wait: int | None,
+    expected: type[errors.ChannelError],
+) -> None:
+    emulator.fail_next("sendMessage", error_code=code, description=description, retry_after=wait)
+    with pytest.raises(errors.ChannelError) as caught:
+        await channel.send(LANE, Reply(text="x"))
+    assert type(caught.value) is expected
+    if isinstance(caught.value, FloodError):
+        assert caught.value.seconds == wait
+    assert "LOCAL-BOT" not in str(caught.value)
+
+
+async def test_typing_and_answers_to_taps_never_raise(channel: TelegramChannel, emulator: TelegramEmulator) -> None:
+    for method in ("sendChatAction", "answerCallbackQuery"):
+        emulator.fail_next(method, error_code=400, description="Bad Request: query is too old")
+    await channel.typing(LANE)
+    await channel.answer_press("no-such-tap", "x" * 500)
+
+
+async def test_the_answer_to_a_tap_reaches_who_tapped(channel: TelegramChannel, person: ChatClient) -> None:
+    await channel.send(LANE, Reply(text="choose", buttons=((Button(text="Yes", data="y"),),)))
+    [message] = await bots(person)
+    tap = await person.press(message, "Yes")
+    await channel.answer_press(tap, "Thank you", alert=True)
+    answer = await person.wait_for_answer(tap)
+    assert (answer.text, answer.alert) == ("Thank you", True)
+
+
+async def test_the_menu_is_cut_to_what_telegram_takes(channel: TelegramChannel) -> None:
+    await channel.set_menu([(f"agent_{n}", "д" * 400) for n in range(150)], "ru")
+    menu = await channel.bot.get_my_commands(language_code="ru")
+    assert len(menu) == 100
+    assert {len(command.description) for command in menu} == {256}
+
+
+@contextlib.asynccontextmanager
+async def polling(channel: TelegramChannel, accept: Any) -> Any:
+    task = asyncio.create_task(poll(channel.bot, accept))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def pending(channel: TelegramChannel) -> int:
+    return (await channel.bot.get_webhook_info()).pending_update_count
+
+
+async def test_updates_come_in_order_and_as_they_were_sent(channel: TelegramChannel, person: ChatClient) -> None:
+    seen: asyncio.Queue[Any] = asyncio.Queue()
+    async with polling(channel, seen.put):
+        await person.send("one")
+        await person.send("two")
+        updates = [await asyncio.wait_for(seen.get(), 20) for _ in range(3)]
+    assert [update["message"]["text"] for update in updates] == ["/start", "one", "two"]
+    assert await pending(channel) == 0
+
+
+async def test_an_update_that_could_not_be_stored_comes_again(channel: TelegramChannel, person: ChatClient) -> None:
+    tries: list[str] = []
+    done = asyncio.Event()
+
+    async def accept(update: Any) -> None:
+        tries.append(update["message"]["text"])
+        if len(tries) == 2:
+            raise OSError("the database is away")
+        if tries[-1] == "two":
+            done.set()
+
+    await person.send("one")
+    await person.send("two")
+    async with polling(channel, accept):
+        await asyncio.wait_for(done.wait(), 20)
+    assert tries == ["/start", "one", "one", "two"]
+
+
+async def test_nothing_is_confirmed_before_it_is_stored(channel: TelegramChannel, person: ChatClient) -> None:
+    storing = asyncio.Event()
+
+    async def accept(update: Any) -> None:
+        storing.set()
+        await asyncio.Event().wait()
+
+    await person.send("one")
+    async with polling(channel, accept):
+        await asyncio.wait_for(storing.wait(), 20)
+        assert await pending(channel) == 2
+    assert await pending(channel) == 2
+
+
+async def test_polling_outlives_failures_of_telegram(
+    channel: TelegramChannel, person: ChatClient, emulator: TelegramEmulator
+) -> None:
+    seen: asyncio.Queue[Any] = asyncio.Queue()
+    emulator.fail_next("deleteWebhook", error_code=500, description="Internal Server Error")
+    emulator.fail_next("getUpdates", error_code=502, description="Bad Gateway")
+    async with polling(channel, seen.put):
+        assert (await asyncio.wait_for(seen.get(), 20))["message"]["text"] == "/start"
+
+
+async def test_a_webhook_is_registered_with_its_secret(channel: TelegramChannel) -> None:
+    await webhook.register(channel.bot, "https://bot.example.org/telegram/webhook", "secret-1")
+    info = await channel.bot.get_webhook_info()
+    assert info.url == "https://bot.example.org/telegram/webhook"
+
+
+async def test_a_refused_webhook_says_which_setting_to_check(channel: TelegramChannel) -> None:
+    with pytest.raises(errors.ChannelError, match="check APP_BASE_URL"):
+        await webhook.register(channel.bot, "http://bot.example.org/x", "secret-1")

@@ -1,0 +1,303 @@
+"""Starting, stopping and starting again: what a person at a terminal meets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from conftest import commit_everything, run_persais
+from persais_core import settings
+from persais_core.db.embedded import EmbeddedPostgres
+from persais_core.emulators.telegram import TelegramEmulator
+from persais_core.emulators.telegram.client import ChatClient
+from persais_core.emulators.telegram.serving import served
+from persais_core.testing import live
+
+TOKEN = "1234567890:" + "a" * 35
+KEY = "key-of-the-test"
+ECHO = 'return "Echo: " + message.text'
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bot with a hand-written Echo."""
+    folder = tmp_path_factory.mktemp("life") / "bot"
+    run_persais("new", str(folder))
+    run_persais("scaffold", "agent", "echo", "--keyword", "echo", cwd=folder)
+    file = folder / "bot" / "agents" / "echo.py"
+    file.write_text(file.read_text().replace("return message.text", ECHO))
+    commit_everything(folder)
+    return folder
+
+
+async def test_a_chat_goes_on_in_the_same_agent_after_a_restart_and_after_a_kill(
+    project: Path, tmp_path: Path, aider_venv: Path
+) -> None:
+    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
+        await person.send("/echo")
+        assert (await person.wait_for(lambda m: m.from_bot)).text.endswith("Echo mode activated")
+    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
+        await person.send("still there?")
+        assert (await person.wait_for(lambda m: m.from_bot)).text == "Echo: still there?"
+        children = processes("-P", str(bot.process.pid))
+        kill(bot.process.pid, *children)
+        await bot.process.wait()
+    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
+        await person.send("and now?")
+        await person.wait_for(lambda m: m.text == "Echo: and now?")
+        said = [m.text for m in await person.history() if m.from_bot]
+        # What was being sent at the kill may come twice; nothing else may, and nothing may be missing.
+        once = [text for text, _ in itertools.groupby(said)]
+        assert once == ["🤖 Echo mode activated", "Echo: still there?", "Echo: and now?"]
+        assert len(said) <= len(once) + 1
+
+
+async def test_a_message_sent_while_the_bot_is_killed_is_answered_when_it_is_back(
+    project: Path, tmp_path: Path, aider_venv: Path
+) -> None:
+    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
+        await person.send("/echo")
+        await person.wait_for(lambda m: m.from_bot)
+        kill(*processes("-f", f"serve --root {tmp_path}"))
+        await person.send("one")
+        await person.wait_for(lambda m: m.text == "Echo: one", timeout=60)
+    assert any("ended unexpectedly" in line for line in bot.lines)
+
+
+async def test_a_second_run_beside_the_first_says_so_and_harms_nothing(
+    project: Path, tmp_path: Path, aider_venv: Path
+) -> None:
+    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot:
+        second = await persais("dev", str(project), PERSAIS_HOME=str(tmp_path), PORT="0")
+        assert second.returncode == 1
+        assert "running here already" in second.stderr
+        assert "Traceback" not in second.stderr
+        async with httpx.AsyncClient() as http:
+            health = (await http.get(f"http://127.0.0.1:{bot.public_port}/health")).json()
+        assert health["status"] == "ok"
+        assert set(health) >= {"status", "version", "commit", "checks"}
+
+
+async def test_a_taken_port_is_named_with_what_to_do(project: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = await persais("dev", str(project), PERSAIS_HOME=str(tmp_path), PORT=str(port))
+    assert done.returncode == 1
+    assert f"port {port} is taken" in done.stderr
+    assert "PORT=" in done.stderr
+
+
+async def test_dev_outside_a_project_says_how_to_make_one(tmp_path: Path) -> None:
+    done = await persais("dev", str(tmp_path), PERSAIS_HOME=str(tmp_path / "home"))
+    assert done.returncode == 1
+    assert "persais new" in done.stderr
+
+
+async def test_a_bot_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "bot"
+    run_persais("new", str(folder))
+    (folder / "bot" / "agents" / "broken.py").write_text("import nothing_like_this\n")
+    commit_everything(folder)
+    done = await persais("dev", str(folder), PERSAIS_HOME=str(tmp_path / "home"), PORT="0")
+    assert done.returncode == 1
+    assert "bot/agents/broken.py cannot be imported" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("after", [0.3, 1.5, 3.0])
+async def test_ctrl_c_while_starting_leaves_a_home_that_starts_again(
+    project: Path, tmp_path: Path, aider_venv: Path, after: float
+) -> None:
+    environment = {"PERSAIS_HOME": str(tmp_path), "PORT": "0", "AIDER_VENV": str(aider_venv)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "persais_core.cli", "dev", str(project),
+        env=settings.child_environment(**dict.fromkeys(live.ALONE, ""), **environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    await asyncio.sleep(after)
+    process.send_signal(signal.SIGINT)
+    output, _ = await process.communicate()
+    assert b"Traceback" not in output
+    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
+        await person.send("/status")
+        assert "Commit:" in (await person.wait_for(lambda m: m.from_bot)).text
+
+
+async def test_a_stranger_gets_one_refusal_no_model_call_and_an_audit_row(
+    project: Path, tmp_path: Path, aider_venv: Path
+) -> None:
+    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person(user=4242) as stranger:
+        await stranger.send("let me in")
+        assert (await stranger.wait_for(lambda m: m.from_bot)).text.startswith("This bot is private")
+        await stranger.send("please")
+        await stranger.send("/status")
+        async with bot.person() as owner:
+            await owner.send("/status")
+            await owner.wait_for(lambda m: m.from_bot)
+        assert len([m for m in await stranger.history() if m.from_bot]) == 1
+        import psycopg
+
+        with psycopg.connect(EmbeddedPostgres(tmp_path / "pg").url()) as connection:
+            rows = connection.execute("select actor, outcome from persais.audit where action = 'stranger refused'")
+            assert rows.fetchall() == [(4242, "refused")]
+            assert connection.execute("select count(*) from persais.model_calls").fetchone() == (0,)
+
+
+def processes(*arguments: str) -> list[int]:
+    """Process ids that pgrep finds."""
+    done = subprocess.run(["pgrep", *arguments], capture_output=True, text=True, check=False)
+    return [int(number) for number in done.stdout.split()]
+
+
+def kill(*numbers: int) -> None:
+    """kill -9."""
+    for number in numbers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+
+
+async def persais(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    values = settings.child_environment(**dict.fromkeys(live.ALONE, ""), **environment)
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "persais_core.cli", *arguments],
+        capture_output=True,
+        text=True,
+        env=values,
+        timeout=120,
+        check=False,
+    )
+
+
+class Served:
+    """`persais serve` on its own, against somebody else's Bot API server."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+        self.process, self.port, self.log = process, port, log
+
+    async def until_log(self, pattern: str) -> str:
+        """What the log says, once it does."""
+        async with asyncio.timeout(60):
+            while not (found := re.search(pattern, self.log.read_text())):
+                assert self.process.returncode is None, self.log.read_text()
+                await asyncio.sleep(0.1)
+        return found[1]
+
+
+@pytest.fixture
+async def emulated() -> AsyncIterator[str]:
+    """Somebody else's Bot API server."""
+    emulator = TelegramEmulator(token=TOKEN, client_key=KEY, state=None)
+    async with served(emulator) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "pg", durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def serve(project: Path, postgres: EmbeddedPostgres, emulated: str, tmp_path: Path) -> AsyncIterator[object]:
+    """Starts `persais serve` with some settings."""
+    import psycopg
+
+    name = f"serve_{tmp_path.name[-8:]}".replace("-", "_")
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(f'create database "{name}"')
+    started: list[asyncio.subprocess.Process] = []
+
+    async def start(**environment: str) -> Served:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        values = {
+            "DATABASE_URL": postgres.url(name),
+            "TELEGRAM_BOT_TOKEN": TOKEN,
+            "TELEGRAM_API_URL": emulated,
+            "PORT": str(port),
+            "PERSAIS_HOME": str(tmp_path / "home"),
+            "LLM_BASE_URL": "http://127.0.0.1:9/v1",
+        }
+        values |= {k: v.replace("PORT", str(port)) for k, v in environment.items()}
+        log = tmp_path / "serve.log"
+        with log.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "persais_core.cli", "serve", "--root", str(project),
+                env=settings.child_environment(**dict.fromkeys(live.ALONE, "") | values),
+                stdout=file,
+                stderr=file,
+            )  # fmt: skip
+        started.append(process)
+        made = Served(process, port, log)
+        await made.until_log(r'("this release is active")')
+        return made
+
+    yield start
+    for process in started:
+        process.terminate()
+        await process.wait()
+
+
+async def test_a_bot_nobody_owns_answers_nothing_but_the_claim(serve, emulated: str) -> None:
+    running = await serve()
+    code = await running.until_log(r'"code": "([A-Z0-9-]+)"')
+    async with ChatClient(emulated, KEY, user=7) as person:
+        await person.send("hello")
+        assert "no owner yet" in (await person.wait_for(lambda m: m.from_bot)).text
+        await person.send("/claim AAAA-BBBB-CCCC")
+        assert (await person.wait_for(lambda m: m.from_bot)).text.startswith("That is not the code")
+        await person.send(f"/claim {code.lower()}")
+        assert (await person.wait_for(lambda m: m.from_bot)).text.startswith("Welcome!")
+        await person.send("/status")
+        assert "Agent: Master" in (await person.wait_for(lambda m: m.from_bot)).text
+    async with ChatClient(emulated, KEY, user=8) as other:
+        await other.send(f"/claim {code}")
+        assert (await other.wait_for(lambda m: m.from_bot)).text.startswith("There is nothing to claim")
+
+
+async def test_updates_come_by_webhook_when_the_bot_has_a_public_address(serve, emulated: str) -> None:
+    running = await serve(APP_BASE_URL="http://127.0.0.1:PORT", TELEGRAM_WEBHOOK_SECRET="s" * 40, ADMIN_USER_IDS="7")
+    async with ChatClient(emulated, KEY, user=7) as person:
+        await person.send("/echo")
+        await person.wait_for(lambda m: m.from_bot)
+        await person.send("by webhook")
+        assert (await person.wait_for(lambda m: m.from_bot)).text == "Echo: by webhook"
+    webhook = f"http://127.0.0.1:{running.port}/telegram/webhook"
+    async with httpx.AsyncClient() as http:
+        info = (await http.get(f"{emulated}/bot{TOKEN}/getWebhookInfo")).json()["result"]
+        assert info["url"] == webhook
+        assert (await http.post(webhook, content=json.dumps({"update_id": 1}))).status_code == 403
+
+
+async def test_a_model_that_is_down_leaves_commands_and_code_agents_working(serve, emulated: str) -> None:
+    await serve(ALLOWED_USER_IDS="7")
+    async with ChatClient(emulated, KEY, user=7) as person:
+        await person.send("How are you?")
+        assert "cannot be reached" in (await person.wait_for(lambda m: m.from_bot, timeout=60)).text
+        await person.send("/echo")
+        await person.wait_for(lambda m: m.from_bot)
+        await person.send("hi")
+        assert (await person.wait_for(lambda m: m.from_bot)).text == "Echo: hi"
+        await person.send("/mechanic make me rich")
+        assert (await person.wait_for(lambda m: "admin" in m.text)).text == "Only an admin of this bot can change it."

@@ -1,0 +1,222 @@
+"""The door to the language model, against a scripted server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from persais_core import errors
+from persais_core.db.engine import Database
+from persais_core.llm.models import MAX_TOOL_ROUNDS, Booking, Models, Said
+from persais_core.llm.tools import bind
+from persais_core.settings import Settings
+from scripted_openai import KEY, ScriptedOpenAI, calls, fails, junk, says
+
+HELLO: list[Said] = [("system", "Be kind."), ("user", "Hello")]
+BOOKING = Booking(purpose="test", user_id=5, turn_id=6, change_id=7)
+
+
+def settings(url: str, **changes: Any) -> Settings:
+    return Settings(_env_file=None, llm_base_url=url, llm_api_key=KEY, **changes)
+
+
+@pytest.fixture
+def models(openai_server: ScriptedOpenAI, database: Database) -> Models:
+    return Models(settings(openai_server.url, default_model="vendor/big-1"), database)
+
+
+async def booked(sql: psycopg.AsyncConnection) -> list[tuple[Any, ...]]:
+    query = (
+        "select purpose, user_id, turn_id, change_id, model, tokens_in, tokens_out, cost from persais.model_calls "
+        "order by id"
+    )
+    return await (await sql.execute(query)).fetchall()
+
+
+async def add(context: str, left: int, right: int = 2) -> int:
+    """Add two numbers."""
+    assert context == "the context"
+    return left + right
+
+
+async def refuse(context: str, name: str) -> str:
+    """Always in vain."""
+    raise errors.AgentError(f"no {name} here")
+
+
+async def test_the_text_of_the_answer_comes_back(models: Models, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(says("Good day!"))
+    assert await models.ask(HELLO, BOOKING) == "Good day!"
+    [body] = openai_server.bodies
+    assert body["model"] == "vendor/big-1"
+    assert [(m["role"], m["content"]) for m in body["messages"]] == [("system", "Be kind."), ("user", "Hello")]
+    assert openai_server.keys == [f"Bearer {KEY}"]
+
+
+async def test_another_model_is_asked_by_its_name(models: Models, openai_server: ScriptedOpenAI) -> None:
+    await models.ask(HELLO, BOOKING, model="vendor/small-codex")
+    assert openai_server.bodies[0]["model"] == "vendor/small-codex"
+
+
+def test_a_model_that_is_not_named_is_the_default_one(database: Database) -> None:
+    models = Models(settings("http://127.0.0.1:1/v1", default_model="big", coder_model="code"), database)
+    assert (models.default, models.classifier, models.coder) == ("big", "big", "code")
+
+
+async def test_tokens_and_cost_are_booked_to_whom_the_call_was_for(
+    models: Models, openai_server: ScriptedOpenAI, sql: psycopg.AsyncConnection
+) -> None:
+    openai_server.script(says("Hi", prompt_tokens=120, completion_tokens=30, cost=0.0125))
+    await models.ask(HELLO, BOOKING)
+    assert await booked(sql) == [("test", 5, 6, 7, "vendor/big-1", 120, 30, 0.0125)]
+
+
+async def test_an_answer_without_usage_costs_nothing_known(
+    models: Models, openai_server: ScriptedOpenAI, sql: psycopg.AsyncConnection
+) -> None:
+    message = {"role": "assistant", "content": "Hi"}
+    bare = {"id": "x", "object": "chat.completion", "choices": [{"index": 0, "message": message}], "model": "m"}
+    openai_server.script(junk(json.dumps(bare).encode()))
+    assert await models.ask(HELLO, BOOKING) == "Hi"
+    assert [row[5:] for row in await booked(sql)] == [(0, 0, 0.0)]
+
+
+async def test_a_cost_that_is_no_number_is_not_booked(
+    models: Models, openai_server: ScriptedOpenAI, sql: psycopg.AsyncConnection
+) -> None:
+    message = {"role": "assistant", "content": "Hi"}
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cost": "free"}
+    odd = {"id": "x", "object": "chat.completion", "choices": [{"index": 0, "message": message}], "usage": usage}
+    openai_server.script(junk(json.dumps(odd).encode()))
+    assert await models.ask(HELLO, BOOKING) == "Hi"
+    assert [row[5:] for row in await booked(sql)] == [(1, 2, 0.0)]
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+async def test_silence_is_told_as_such_and_booked(
+    models: Models, openai_server: ScriptedOpenAI, sql: psycopg.AsyncConnection, text: str
+) -> None:
+    openai_server.script(says(text))
+    with pytest.raises(errors.ModelError, match="nothing at all"):
+        await models.ask(HELLO, BOOKING)
+    assert len(await booked(sql)) == 1
+
+
+async def test_a_tool_is_called_and_its_result_told_to_the_model(
+    models: Models, openai_server: ScriptedOpenAI, sql: psycopg.AsyncConnection
+) -> None:
+    openai_server.script(calls("add", left=40), says("It is 42."))
+    assert await models.ask(HELLO, BOOKING, tools=[bind(add, "the context")]) == "It is 42."
+    first, second = openai_server.bodies
+    [tool] = first["tools"]
+    assert (tool["function"]["name"], tool["function"]["description"]) == ("add", "Add two numbers.")
+    assert set(tool["function"]["parameters"]["properties"]) == {"left", "right"}
+    assert tool["function"]["parameters"]["required"] == ["left"]
+    assert second["messages"][-1] == {"role": "tool", "content": "42", "tool_call_id": "call-1"}
+    assert len(await booked(sql)) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (calls("add", left="many"), "valid integer"),
+        (calls("add"), "left"),
+        (calls("no_such_tool", x=1), "there is no tool no_such_tool"),
+        (calls("refuse", name="dog"), "no dog here"),
+    ],
+    ids=["wrong type", "missing", "unknown", "refuses"],
+)
+async def test_a_tool_that_fails_is_told_to_the_model_and_not_raised(
+    models: Models, openai_server: ScriptedOpenAI, call: Any, told: str
+) -> None:
+    openai_server.script(call, says("Sorry."))
+    tools = [bind(add, "the context"), bind(refuse, "the context")]
+    assert await models.ask(HELLO, BOOKING, tools=tools) == "Sorry."
+    assert told in openai_server.bodies[1]["messages"][-1]["content"]
+
+
+async def test_a_model_that_only_calls_tools_is_stopped(models: Models, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(calls("add", left=1))
+    with pytest.raises(errors.ModelError, match="never answered"):
+        await models.ask(HELLO, BOOKING, tools=[bind(add, "the context")])
+    assert len(openai_server.bodies) == MAX_TOOL_ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("answer", "told", "calls_made"),
+    [
+        (fails(401), "OPENROUTER_API_KEY or LLM_API_KEY", 1),
+        (fails(403), "status 403", 1),
+        (fails(402), "status 402", 1),
+        (fails(404), "no model vendor/big-1; check DEFAULT_MODEL", 1),
+        (fails(400), "status 400", 1),
+        (fails(429), "too often", 3),
+        (fails(500), "status 500", 3),
+        (fails(503), "status 503", 3),
+    ],
+)
+async def test_each_refusal_of_the_server_names_what_to_check_and_never_the_key(
+    models: Models, openai_server: ScriptedOpenAI, answer: Any, told: str, calls_made: int
+) -> None:
+    openai_server.script(answer)
+    with pytest.raises(errors.ModelUnavailableError) as caught:
+        await models.ask(HELLO, BOOKING)
+    assert told in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(openai_server.bodies) == calls_made
+
+
+async def test_a_failure_that_passes_is_not_noticed(models: Models, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(fails(503), fails(429), says("Here I am."))
+    assert await models.ask(HELLO, BOOKING) == "Here I am."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>Please log in</html>", b"", b"{", b"null", b"[]", b'"text"', b"{}", b'{"choices": []}', b'{"choices": 5}',
+        b'{"choices": [{"index": 0, "message": null}]}', b'{"choices": [{}]}', b'{"error": {"message": "no"}}',
+        b'{"choices": null}', b'{"choices": [{"index": 0, "message": {"role": "assistant"}}], "usage": "much"}',
+    ],
+)  # fmt: skip
+async def test_junk_with_status_200_is_unavailable_and_nothing_worse(
+    models: Models, openai_server: ScriptedOpenAI, content: bytes
+) -> None:
+    openai_server.script(junk(content))
+    with pytest.raises(errors.ModelUnavailableError, match="no answer"):
+        await models.ask(HELLO, BOOKING)
+
+
+async def test_a_web_page_instead_of_the_server_is_unavailable(models: Models, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(junk(b"<html>Please log in</html>", "text/html"))
+    with pytest.raises(errors.ModelUnavailableError):
+        await models.ask(HELLO, BOOKING)
+
+
+async def test_an_answer_that_is_too_late_is_told_with_its_limit(
+    openai_server: ScriptedOpenAI, database: Database
+) -> None:
+    openai_server.script(None)
+    models = Models(settings(openai_server.url), database, timeout_seconds=0.5)
+    with pytest.raises(errors.ModelUnavailableError, match=r"did not answer within 0\.5 s"):
+        await models.ask(HELLO, BOOKING)
+
+
+async def test_a_server_that_is_not_there_names_what_to_check(database: Database) -> None:
+    models = Models(settings("http://127.0.0.1:1/v1"), database)
+    with pytest.raises(errors.ModelUnavailableError, match="check the network and LLM_BASE_URL"):
+        await models.ask(HELLO, BOOKING)
+
+
+async def test_what_the_coder_spent_is_booked_too(database: Database, sql: psycopg.AsyncConnection) -> None:
+    models = Models(settings("http://127.0.0.1:1/v1"), database)
+    await models.book("vendor/code", Booking(purpose="code", change_id=3), 10, 20, 0.5)
+    assert await booked(sql) == [("code", None, None, 3, "vendor/code", 10, 20, 0.5)]
+
+
+async def test_warming_up_needs_no_server(database: Database) -> None:
+    await Models(settings("http://127.0.0.1:1/v1"), database).warm()

@@ -1,0 +1,176 @@
+"""The HTTP door of a release."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from persais_core import errors, web
+from persais_core.channels.telegram.parse import parse
+from persais_core.db.tables.evolution import PullRequest
+
+SECRET = "webhook-secret_1"
+HEADER = "X-Telegram-Bot-Api-Secret-Token"
+PULL = PullRequest(number=3, title="Add <b>Echo</b>", body="b", branch="feat/x-v1", head="1", base="0", key="right")
+DIFF = (
+    "diff --git a/bot/x.py b/bot/x.py\nnew file mode 100644\n--- /dev/null\n+++ b/bot/x.py\n@@ -0,0 +1 @@\n+<script>\n"
+)
+
+
+class Door:
+    """A release's door over what it was told to do."""
+
+    def __init__(self, webhook_secret: str | None = SECRET) -> None:
+        self.accepted: list[Any] = []
+        self.problem: Exception | None = None
+        self.well = True
+        app = web.application(health=self._health, accept=self._accept, page=self._page, webhook_secret=webhook_secret)
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://bot.test")
+
+    async def post(self, body: bytes, secret: str | bytes = SECRET) -> httpx.Response:
+        return await self.http.post("/telegram/webhook", content=body, headers={HEADER: secret})  # type: ignore[dict-item]
+
+    async def _health(self) -> tuple[bool, dict[str, Any]]:
+        return self.well, {"status": "ok" if self.well else "failing"}
+
+    async def _accept(self, update: Any) -> None:
+        if self.problem:
+            raise self.problem
+        self.accepted.append(update)
+
+    async def _page(self, number: int, key: str) -> tuple[PullRequest, str] | None:
+        return (PULL, DIFF) if (number, key) == (3, "right") else None
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Door]:
+    made = Door()
+    yield made
+    await made.http.aclose()
+
+
+async def test_an_update_with_the_secret_is_accepted_with_an_empty_answer(door: Door) -> None:
+    answer = await door.post(b'{"update_id": 1}')
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert door.accepted == [{"update_id": 1}]
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "wrong", SECRET + "x", SECRET[:-1], SECRET.upper(), b"\xff\xfe\x00\x80", "пароль".encode(), "é"]
+)
+async def test_a_wrong_secret_is_turned_away_before_the_body_is_read(door: Door, secret: str | bytes) -> None:
+    given = secret if isinstance(secret, bytes) else secret.encode("latin-1")
+    answer = await door.post(b"not even json", given)
+    assert answer.status_code == 403
+    assert door.accepted == []
+
+
+async def test_a_missing_secret_is_turned_away(door: Door) -> None:
+    assert (await door.http.post("/telegram/webhook", content=b"{}")).status_code == 403
+
+
+async def test_without_a_webhook_the_route_is_not_there() -> None:
+    polling = Door(webhook_secret=None)
+    assert (await polling.post(b"{}")).status_code == 404
+    await polling.http.aclose()
+
+
+async def test_the_webhook_takes_nothing_but_posts(door: Door) -> None:
+    assert (await door.http.get("/telegram/webhook", headers={HEADER: SECRET})).status_code == 405
+
+
+async def test_a_body_that_is_too_large_is_refused_while_it_comes(door: Door) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 1
+            yield b" " * 65536
+
+    answer = await door.http.post("/telegram/webhook", content=endless(), headers={HEADER: SECRET})
+    assert answer.status_code == 413
+    assert sent < 30
+    assert (await door.post(b" " * web.MAX_BODY + b"1")).status_code == 413
+    assert (await door.post(b" " * (web.MAX_BODY - 1) + b"1")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff\xfe", b"nonsense", b'{"a": }', b"9" * 5000],
+    ids=["empty", "open", "bytes", "word", "hole", "digits"],
+)
+async def test_what_is_no_json_is_refused(door: Door, body: bytes) -> None:
+    assert (await door.post(body)).status_code == 400
+    assert door.accepted == []
+
+
+@pytest.mark.parametrize("levels", [100, 900, 100_000])
+async def test_deep_nesting_is_refused_or_accepted_but_never_asked_for_again(door: Door, levels: int) -> None:
+    body = b'{"update_id": 5, "deep": ' + b"[" * levels + b"]" * levels + b"}"
+    answer = await door.post(body)
+    assert answer.status_code in {200, 400}
+    for update in door.accepted:
+        kept = parse(update, bot_id=77)
+        assert kept and json.dumps(kept.payload)
+
+
+@pytest.mark.parametrize("problem", [errors.ChannelError("starting"), OSError("no disk"), RuntimeError("bug")])
+async def test_an_update_that_cannot_be_stored_is_asked_for_again(door: Door, problem: Exception) -> None:
+    door.problem = problem
+    answer = await door.post(b'{"update_id": 1}')
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.content == b""
+    door.problem = None
+    assert (await door.post(b'{"update_id": 1}')).status_code == 200
+
+
+async def test_many_at_once_are_all_accepted(door: Door) -> None:
+    answers = await asyncio.gather(*(door.post(b'{"update_id": %d}' % number) for number in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted(update["update_id"] for update in door.accepted) == list(range(50))
+
+
+@pytest.mark.parametrize(("well", "status"), [(True, 200), (False, 503)])
+async def test_health_says_it_in_status_and_document(door: Door, well: bool, status: int) -> None:
+    door.well = well
+    answer = await door.http.get("/health")
+    assert answer.status_code == status
+    assert answer.json()["status"] == ("ok" if well else "failing")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_pull_request_is_shown_to_who_holds_its_key_with_everything_escaped(door: Door) -> None:
+    answer = await door.http.get("/pulls/3?key=right")
+    assert answer.status_code == 200
+    assert "Add &lt;b&gt;Echo" in answer.text
+    assert "&lt;script&gt;" in answer.text
+    assert "<script" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", ["/pulls/3", "/pulls/3?key=", "/pulls/3?key=wrong", "/pulls/4?key=right"])
+async def test_without_the_key_nobody_learns_whether_there_is_such_a_pull_request(door: Door, path: str) -> None:
+    answer = await door.http.get(path)
+    assert (answer.status_code, answer.text) == (404, "Not found")
+    assert "Echo" not in answer.text
+
+
+async def test_the_page_brings_its_own_style(door: Door) -> None:
+    answer = await door.http.get("/pulls/pull.css")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/css")
+
+
+async def test_an_unknown_address_is_not_found(door: Door) -> None:
+    for path in ("/", "/admin", "/pulls/x?key=right", "/pulls/-1?key=right"):
+        with contextlib.suppress(httpx.HTTPError):
+            assert (await door.http.get(path)).status_code == 404, path
