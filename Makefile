@@ -29,7 +29,7 @@ format: setup  ## let ruff put style in order
 bench: setup  ## speed and memory beside a minimal bot, in one run
 	@cd persais-core && ../$(PY) -m bench
 
-docs: setup  ## build the documentation into .site/
+docs: setup  ## build the documentation into docs/.site/
 	@cd docs && ../.venv/bin/zensical build --clean --strict
 
 lock: setup  ## write the pinned, hashed requirement files anew
@@ -39,4 +39,4 @@ setup:  ## make or bring up to date the environment in .venv/
 	@python3 scripts/setup.py
 
 clean:  ## remove the environment and everything the bot made here
-	rm -rf .venv .persais .site
+	rm -rf .venv .persais docs/.site docs/.cache

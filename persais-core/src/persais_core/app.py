@@ -62,11 +62,13 @@ class Place:
         root: absolute folder that holds `bot/`.
         commit: what was exported there.
         workspace: the repository that evolves; its origin is where changes are merged.
+        is_supervised: somebody at a terminal tells its owner the claim code, so the log need not.
     """
 
     root: Path
     commit: str
     workspace: Path
+    is_supervised: bool = False
 
 
 class App:
@@ -342,7 +344,7 @@ class _Parts:
     async def _announce(self) -> None:
         """What a release does once when it becomes active."""
         await Outbox(self.database, self.channel).start_over()
-        if await self.access.is_claimable():
+        if not self.place.is_supervised and await self.access.is_claimable():
             log.warning("this bot has no owner: it answers nothing but /claim", code=await self.access.new_code())
 
     async def _warm(self) -> None:

@@ -81,7 +81,8 @@ async def run(command: Command, *, on_line: Callable[[str], None] | None = None)
             pass_fds=command.pass_fds,
         )
     except OSError as error:
-        return Outcome(127, "", f"{command.argv[0]}: {error.strerror}", time.monotonic() - started)
+        missing = command.argv[0] if command.cwd.is_dir() else command.cwd
+        return Outcome(127, "", f"{missing}: {error.strerror}", time.monotonic() - started)
     assert process.stdin and process.stdout and process.stderr
     cut = False
 
@@ -98,6 +99,8 @@ async def run(command: Command, *, on_line: Callable[[str], None] | None = None)
                 line = bytearray(rest[-4096:])
                 for item in whole:
                     tell(item.decode("utf-8", "replace"))
+        if tell and line:
+            tell(line.decode("utf-8", "replace"))
         return kept.decode("utf-8", "replace")
 
     async def feed(stream: asyncio.StreamWriter) -> None:

@@ -52,7 +52,12 @@ def run(
     config = settings.load()
     logs.configure(Redactor(config.secrets))
     folder = root.resolve()
-    place = app_module.Place(root=folder, commit=commit or commit_of(folder), workspace=(workspace or root).resolve())
+    place = app_module.Place(
+        root=folder,
+        commit=commit or commit_of(folder),
+        workspace=(workspace or root).resolve(),
+        is_supervised=probe is not None,
+    )
     listener = public or sockets.listen("0.0.0.0", config.port)
     asyncio.run(serve(app_module.App(config, place), probe=probe, public=listener))
 

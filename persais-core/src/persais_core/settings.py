@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
+import dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -23,7 +25,7 @@ OPENROUTER_URL = "https://openrouter.ai/api/v1"
 class Settings(BaseSettings):
     """What can be set by environment variables or a `.env` file; names as in the field, upper-cased."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
 
     database_url: SecretStr | None = None
     """Postgres with pgvector; unset: the embedded one."""
@@ -61,7 +63,10 @@ class Settings(BaseSettings):
     def _numbers(cls, value: Any) -> Any:
         """Accept `1, 2 3` as well as a list."""
         if isinstance(value, str):
-            return [int(item) for item in value.replace(",", " ").split()]
+            words = value.replace(",", " ").split()
+            if not all(word.isdecimal() for word in words):
+                raise ValueError("must be numbers with commas between them")
+            return [int(word) for word in words]
         return value
 
     @field_validator("telegram_api_url", "llm_base_url", "app_base_url")
@@ -106,9 +111,10 @@ class Settings(BaseSettings):
 
     @property
     def holds_secrets(self) -> bool:
-        """Whether anything is set that candidate code must not get: a real token, or a key for a real model."""
-        real_bot = self.telegram_bot_token is not None and self.telegram_api_url == TELEGRAM_API_URL
-        return real_bot or self.openrouter_api_key is not None or self.database_is_remote
+        """Whether anything is set that candidate code must not get: what opens a door beyond this computer."""
+        real_bot = self.telegram_bot_token is not None and not is_loopback(self.telegram_api_url)
+        real_model = bool(self.llm_api_key and self.llm_base_url) and not is_loopback(self.llm_base_url or "")
+        return real_bot or real_model or self.openrouter_api_key is not None or self.database_is_remote
 
     @property
     def database_is_remote(self) -> bool:
@@ -122,19 +128,34 @@ class Settings(BaseSettings):
         return tuple(value.get_secret_value() for value in fields if isinstance(value, SecretStr))
 
 
-def child_environment(**overrides: str) -> dict[str, str]:
-    """The environment for a child process that is ours and reads `Settings` again: this one's, with changes."""
-    return {**os.environ, **overrides}
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this computer."""
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
-def load(**overrides: Any) -> Settings:
-    """Read the environment and `.env` of the working directory.
+def _is_here(url: str | None) -> bool:
+    """Whether an address is on this machine, where keys are placeholders."""
+    return url is not None and urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
+
+
+def child_environment(folder: Path | None = None, /, **overrides: str) -> dict[str, str]:
+    """The environment for a child process that is ours and reads `Settings` again: this one's, with changes.
+
+    Args:
+        folder: its `.env` is put below the environment, since the child works elsewhere and would not see it.
+    """
+    written = dotenv.dotenv_values(folder / ".env") if folder else {}
+    return {**{name: value for name, value in written.items() if value is not None}, **os.environ, **overrides}
+
+
+def load(folder: Path = Path(), **overrides: Any) -> Settings:
+    """Read the environment and the `.env` of a folder; what stands in the environment wins.
 
     Raises:
         SettingsError: a value cannot be used; the message names the variable and never its value.
     """
     try:
-        return Settings(**overrides)
+        return Settings(_env_file=folder / ".env", **overrides)
     except ValidationError as error:
         lines = [
             f"{'_'.join(map(str, item['loc'])).upper() or 'settings'}: {item['msg'].removeprefix('Value error, ')}"

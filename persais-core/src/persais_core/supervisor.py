@@ -72,6 +72,7 @@ class Supervisor:
 
     Args:
         config: of this process; children get it through the environment.
+        folder: whose `.env` the bot is told.
         project: the repository that evolves.
         remote: the bare repository with its main.
         make_desk: builds the stand-ins for a base URL and keys.
@@ -82,12 +83,13 @@ class Supervisor:
         self,
         config: settings.Settings,
         *,
+        folder: Path,
         project: Path,
         remote: Path,
         make_desk: Callable[[str, str, str, Path], Desk],
         tell: Tell,
     ) -> None:
-        self._config, self._project, self._remote = config, project, remote
+        self._config, self._folder, self._project, self._remote = config, folder, project, remote
         self._make_desk, self._tell = make_desk, tell
         self._home = config.persais_home
         self._stop = asyncio.Event()
@@ -125,6 +127,7 @@ class Supervisor:
                 self._environment = self._child_environment(desk, port)
                 stack.push_async_callback(self._stop_current)
                 await self._start_first(public)
+                await self._print_claim_code()
                 if ready:
                     ready(desk, port)
                 await self._watch(public)
@@ -171,7 +174,25 @@ class Supervisor:
         if config.model_url is None:
             values |= {"LLM_BASE_URL": f"{desk.url}/v1", "LLM_API_KEY": desk.key}
             values |= dict.fromkeys(("DEFAULT_MODEL", "CLASSIFIER_MODEL", "CODER_MODEL"), "offline")
-        return settings.child_environment(**values)
+        return settings.child_environment(self._folder, **values)
+
+    async def _print_claim_code(self) -> None:
+        """While nobody owns a bot with a real token, say here how to become its owner."""
+        if self._config.telegram_bot_token is None:
+            return
+        from persais_core.db.engine import Database
+        from persais_core.security.access import Access
+
+        database = Database(self._url)
+        await database.open()
+        try:
+            config = self._config
+            access = Access(database, allowed=config.allowed_user_ids, admins=config.admin_user_ids)
+            if await access.is_claimable():
+                self._tell("This bot has no owner yet, and answers nobody. To become its owner, send it in Telegram:")
+                self._tell(f"\n  /claim {await access.new_code()}\n")
+        finally:
+            await database.close()
 
     async def _start_first(self, public: socket.socket) -> None:
         """Serve main; if that does not get healthy, what served before."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from persais_core import errors
+from persais_core import errors, settings
 
 DESK = "desk.json"
 
@@ -25,11 +25,11 @@ class NoBotError(errors.ProjectError):
 
 @app.command()
 def chat(
-    home: Annotated[Path, typer.Option(help="Where the bot keeps its state.")] = Path(".persais"),
+    home: Annotated[Path | None, typer.Option(help="Where the bot keeps its state; PERSAIS_HOME by default.")] = None,
 ) -> None:
     """Chat with the bot that `persais dev` runs here, in the terminal."""
     try:
-        url, key = read_desk(home)
+        url, key = read_desk(home or settings.load().persais_home)
         # Only here: `persais --help` should not wait for an HTTP client.
         from persais_core.emulators.telegram import client, terminal
 

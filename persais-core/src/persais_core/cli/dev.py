@@ -26,8 +26,9 @@ def dev(
     from persais_core import settings, supervisor
     from persais_core.cli import workplace
 
-    config = settings.load()
-    path, remote = workplace.prepare(config, project.resolve())
+    folder = project.resolve()
+    config = settings.load(folder)
+    path, remote = workplace.prepare(config, folder)
 
     def ready(desk: Desk, port: int) -> None:
         seconds = time.monotonic() - STARTED
@@ -39,7 +40,7 @@ def dev(
         fetching = asyncio.create_task(_fetch_coder(config.coder_venv))
         try:
             await supervisor.Supervisor(
-                config, project=path, remote=remote, make_desk=workplace.desk, tell=typer.echo
+                config, folder=folder, project=path, remote=remote, make_desk=workplace.desk, tell=typer.echo
             ).run(ready=ready)
         finally:
             fetching.cancel()

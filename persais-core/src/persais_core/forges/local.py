@@ -39,7 +39,7 @@ class LocalForge:
                 row = PullRequest(title=title, body=body, branch=branch, head=head, base=base, key=key)
                 session.add(row)
                 await session.flush()
-            row.head, row.title, row.body = head, title, body
+            row.head, row.base, row.title, row.body = head, base, title, body
             assert row.number is not None
             return PullRequestLink(number=row.number, url=f"{self._pages_url}/pulls/{row.number}?key={row.key}")
 

@@ -168,14 +168,20 @@ class Repository:
 
         Returns:
             The new commit; the same one again when the branch has it already.
+
+        Raises:
+            GitError: a folder on the way to a path is a link, so the file is another one than it seems.
         """
 
         def work() -> str:
             with self._lock():
                 index = pygit2.Index()
                 index.read_tree(self._repo[base].peel(pygit2.Tree))
+                top = folder.resolve()
                 for path in paths:
                     file = folder / path
+                    if file.parent.resolve() != (top / path).parent:
+                        raise errors.GitError(f"{path} leads out of the worktree through a link; nothing was committed")
                     if file.is_file() and not file.is_symlink():
                         blob = self._repo.create_blob(file.read_bytes())
                         index.add(pygit2.IndexEntry(path, blob, FileMode.BLOB))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import structlog
 from pydantic import SecretStr
 
 from persais_core import errors
@@ -12,6 +13,8 @@ from persais_core.domain.changes import Change
 from persais_core.llm.models import Booking
 from persais_core.mechanic import cards, workshop
 from persais_core.mechanic.workshop import Workshop
+
+log = structlog.get_logger(__name__)
 
 MAX_FAILURES = 6000  # characters of findings that the coder is shown
 MAX_CONTEXT_FILES = 8
@@ -50,6 +53,8 @@ async def write(shop: Workshop, change: Change) -> CodeResult:
         timeout_seconds=shop.settings.coder_timeout,
         scratch=scratch,
     )
+    # On a new machine its environment may still be on its way; this waits for it, or makes it.
+    await shop.coder.prepare(lambda line: log.info("coder", change=change.id, line=line))
     result = await shop.coder.run(job)
     await shop.models.book(
         shop.models.coder,

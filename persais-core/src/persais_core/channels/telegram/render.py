@@ -29,6 +29,7 @@ def pieces(reply: Reply) -> list[Piece]:
     config = RenderConfig()
     for level in range(1, 7):
         setattr(config.markdown_symbol, f"heading_level_{level}", "")  # else every heading gets an emoji
+    config.markdown_symbol.unordered_list_item = "•"  # the library's own stands in few fonts
     # Markdown takes `<name>` for HTML, which the library drops: words that a person or a model wrote would be lost.
     text, entities = convert(reply.text.replace("<", LESS_THAN), latex_escape=False, config=config)
     text = text.replace(LESS_THAN, "<")

@@ -23,6 +23,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+_NUMBER = re.compile(r"[0-9]{1,18}")  # what a bigint surely holds
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 
@@ -37,7 +38,8 @@ def routes(page: Page) -> list[Route]:
     style = (folder / "pull.css").read_text("utf-8")
 
     async def pull(request: Request) -> Response:
-        found = await page(request.path_params["number"], request.query_params.get("key", ""))
+        number = request.path_params["number"]
+        found = await page(int(number), request.query_params.get("key", "")) if _NUMBER.fullmatch(number) else None
         if found is None:
             return Response("Not found", 404, headers=HEADERS, media_type="text/plain")
         row, diff = found
@@ -47,7 +49,7 @@ def routes(page: Page) -> list[Route]:
     async def css(request: Request) -> Response:
         return Response(style, headers={"X-Content-Type-Options": "nosniff"}, media_type="text/css")
 
-    return [Route("/pulls/{number:int}", pull, methods=["GET"]), Route("/pulls/pull.css", css, methods=["GET"])]
+    return [Route("/pulls/pull.css", css, methods=["GET"]), Route("/pulls/{number}", pull, methods=["GET"])]
 
 
 def _files(diff: str) -> list[dict[str, Any]]:

@@ -1,0 +1,312 @@
+"""A turn finds its agent and gets its answer; the lane's state outlives the process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import psycopg
+import pytest
+from scripted_openai import KEY, Answer, ScriptedOpenAI, fails, says
+
+from persais_core import errors
+from persais_core.agents.base import Agent
+from persais_core.agents.master import Master
+from persais_core.agents.registry import Registry
+from persais_core.db.engine import Database
+from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
+from persais_core.llm.models import Models
+from persais_core.orchestrator.graph import HISTORY, Orchestrator
+from persais_core.settings import Settings
+from persais_core.tools.base import Context
+
+ANN = User(id=1000001, name="Ann")
+
+
+class Echo(Agent):
+    """Repeats what is said."""
+
+    name = "echo"
+    title = {"en": "Echo", "ru": "Эхо"}  # noqa: RUF012
+    emoji = "🔁"
+    keywords = ("parrot", "попугай")
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def reply(self, message: Message, context: Context) -> str:
+        self.heard.append(message.text)
+        return f"you said: {message.text}"
+
+
+class Broken(Agent):
+    """Raises whatever a message names."""
+
+    name = "broken"
+    title = {"en": "Broken"}  # noqa: RUF012
+
+    async def reply(self, message: Message, context: Context) -> str | Reply:
+        match message.text:
+            case "expected":
+                raise errors.AgentError("the list is empty")
+            case "bug":
+                raise ZeroDivisionError("secret detail")
+            case "silent":
+                return ""
+            case "number":
+                return 42  # type: ignore[return-value]
+        return Reply(text="**fine**")
+
+
+class Poet(Agent):
+    """Answers in verse."""
+
+    name = "poet"
+    title = {"en": "Poet"}  # noqa: RUF012
+    keywords = ("verse", "parrot verse")
+    prompt = "You are a poet."
+
+
+class Talk:
+    """One lane of one person, and the orchestrator that answers it."""
+
+    def __init__(self, orchestrator: Orchestrator, lane: Lane = Lane(chat_id=1000001)) -> None:  # noqa: B008
+        self.orchestrator, self.lane, self.number = orchestrator, lane, 0
+
+    async def say(
+        self, text: str, *, number: int | None = None, language: Language = "en", **message: str
+    ) -> list[str]:
+        """The texts of the replies."""
+        return [reply.text for reply in await self.replies(text, number=number, language=language, **message)]
+
+    async def replies(
+        self, text: str, *, number: int | None = None, language: Language = "en", **message: str
+    ) -> tuple[Reply, ...]:
+        self.number = self.number + 1 if number is None else number
+        user = ANN.model_copy(update={"language": language})
+        turn = Turn(id=self.number, lane=self.lane, user=user, message=Message(text=text, **message))  # type: ignore[arg-type]
+        return await self.orchestrator.answer(turn)
+
+    async def agent(self) -> str:
+        return await self.orchestrator.agent_of(Turn(id=0, lane=self.lane, user=ANN, message=Message(text="")))
+
+
+Begin = Callable[..., Awaitable[Talk]]
+"""Start an orchestrator with some agents on this test's database."""
+
+
+@pytest.fixture
+def begin(database: Database, openai_server: ScriptedOpenAI) -> Begin:
+    async def made(*agents: Agent) -> Talk:
+        settings = Settings(_env_file=None, llm_base_url=openai_server.url, llm_api_key=KEY, classifier_model="small")
+        registry = Registry([Master(lambda: [agent.name for agent in agents]), *agents])
+        orchestrator = Orchestrator(registry, Models(settings, database), database)
+        await orchestrator.open()
+        return Talk(orchestrator)
+
+    return made
+
+
+@pytest.fixture
+async def talk(begin: Begin) -> Talk:
+    return await begin(Echo(), Broken(), Poet())
+
+
+UNHASHABLE = pytest.mark.xfail(raises=TypeError, strict=True, reason="a list as the router's answer breaks the turn")
+
+
+def routes(agent: str | None) -> Answer:
+    return says(json.dumps({"agent": agent}))
+
+
+async def test_a_command_chooses_its_agent_who_stays(talk: Talk, openai_server: ScriptedOpenAI) -> None:
+    assert await talk.say("/echo") == ["🔁 Echo mode activated"]
+    assert await talk.say("hello") == ["you said: hello"]
+    assert await talk.say("verse please") == ["you said: verse please"]
+    assert await talk.agent() == "echo"
+    assert openai_server.bodies == []
+
+
+async def test_a_command_with_words_is_answered_at_once(talk: Talk) -> None:
+    assert await talk.say("/echo good day") == ["🔁 Echo mode activated", "you said: good day"]
+
+
+@pytest.mark.parametrize("text", ["/echo", "/ECHO", "/Echo@persais_bot", "/echo\n"])
+async def test_commands_are_found_in_every_spelling(talk: Talk, text: str) -> None:
+    assert await talk.say(text) == ["🔁 Echo mode activated"]
+
+
+async def test_the_title_is_told_in_the_persons_language(talk: Talk) -> None:
+    [text] = await talk.say("/echo", language="ru")
+    assert "Эхо" in text
+
+
+async def test_a_command_leads_back_to_master(talk: Talk, openai_server: ScriptedOpenAI) -> None:
+    await talk.say("/echo")
+    assert await talk.say("/master") == ["🧭 Master mode activated"]
+    openai_server.script(routes(None), says("I am Master."))
+    assert await talk.say("hello") == ["I am Master."]
+
+
+async def test_a_keyword_chooses_an_agent_from_master_without_a_model(
+    talk: Talk, openai_server: ScriptedOpenAI
+) -> None:
+    assert await talk.say("be a Parrot!") == ["🔁 Echo mode activated", "you said: be a Parrot!"]
+    assert openai_server.bodies == []
+
+
+async def test_keywords_are_whole_words_and_two_agents_are_no_choice(talk: Talk, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(routes(None), says("A"), routes(None), says("B"))
+    assert await talk.say("parrots everywhere") == ["A"]
+    assert await talk.say("a parrot verse") == ["B"]
+    assert await talk.agent() == "master"
+
+
+async def test_the_small_model_chooses_where_no_keyword_does(talk: Talk, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(routes("echo"))
+    assert await talk.say("repeat after me") == ["🔁 Echo mode activated", "you said: repeat after me"]
+    [body] = openai_server.bodies
+    assert body["model"] == "small"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [routes("nobody"), routes("master"), says("no idea"), says("{"), says('["echo"]'), says('{"agent": 5}'), says("{}"),
+     pytest.param(says('{"agent": ["echo"]}'), marks=UNHASHABLE), fails(401)],
+    ids=["unknown", "master", "words", "open", "list", "number", "empty", "list of names", "down"],
+)  # fmt: skip
+async def test_whatever_the_router_says_master_answers(
+    talk: Talk, openai_server: ScriptedOpenAI, answer: Answer
+) -> None:
+    openai_server.script(answer, says("Master here."))
+    assert await talk.say("hello") == ["Master here."]
+
+
+async def test_an_unknown_command_is_told_and_changes_nothing(talk: Talk) -> None:
+    await talk.say("/echo")
+    [reply] = await talk.replies("/unknown thing")
+    assert "/unknown" in reply.text
+    assert reply.plain
+    assert await talk.agent() == "echo"
+
+
+async def test_an_attachment_without_words_is_told_and_one_with_words_is_answered(talk: Talk) -> None:
+    await talk.say("/echo")
+    [text] = await talk.say("", attachment="voice")
+    assert "voice messages" in text
+    assert await talk.say("look", attachment="photo") == ["you said: look"]
+
+
+async def test_what_an_agent_says_as_text_is_shown_as_it_is_and_a_reply_is_markdown(talk: Talk) -> None:
+    [plain] = (await talk.replies("/echo **x**"))[1:]
+    assert (plain.text, plain.plain) == ("you said: **x**", True)
+    [reply] = (await talk.replies("/broken fine"))[1:]
+    assert (reply.text, reply.plain) == ("**fine**", False)
+
+
+async def test_an_agent_that_raises_gets_its_person_an_answer_and_stays(talk: Talk) -> None:
+    await talk.say("/broken")
+    [expected] = await talk.say("expected")
+    assert "the list is empty" in expected
+    [bug] = await talk.say("bug")
+    assert "Broken" in bug
+    assert "secret detail" not in bug
+    assert await talk.say("silent") == []
+    assert await talk.say("number") == ["42"]
+    assert await talk.say("fine") == ["**fine**"]
+
+
+async def test_a_model_that_is_away_is_told_with_the_cause(talk: Talk, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(fails(401))
+    [_, text] = await talk.say("/poet a line")
+    assert "refuses the key" in text
+    assert KEY not in text
+
+
+async def test_a_prompt_agent_sees_the_conversation_so_far(talk: Talk, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(says("one"), says("two"))
+    await talk.say("/poet first")
+    await talk.say("second")
+    said = [(m["role"], m["content"]) for m in openai_server.bodies[-1]["messages"]]
+    assert said == [("system", "You are a poet."), ("user", "first"), ("assistant", "one"), ("user", "second")]
+
+
+async def test_the_remembered_conversation_is_limited(talk: Talk, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(says("a line"))
+    await talk.say("/poet")
+    for number in range(HISTORY):
+        await talk.say(f"message {number} " + "x" * 5000)
+    body = openai_server.bodies[-1]
+    assert len(body["messages"]) == HISTORY + 2
+    assert max(len(m["content"]) for m in body["messages"][:-1]) <= 2000
+
+
+async def test_calls_are_booked_to_person_turn_and_agent(
+    talk: Talk, openai_server: ScriptedOpenAI, sql: psycopg.AsyncConnection
+) -> None:
+    openai_server.script(routes("poet"), says("a line"))
+    await talk.say("hello", number=31)
+    rows = await (await sql.execute("select purpose, user_id, turn_id from persais.model_calls order by id")).fetchall()
+    assert rows == [("route", ANN.id, 31), ("agent poet", ANN.id, 31)]
+
+
+async def test_a_turn_that_comes_again_is_not_answered_twice(begin: Begin) -> None:
+    echo = Echo()
+    talk: Talk = await begin(echo)
+    await talk.say("/echo")
+    first = await talk.replies("hello", number=50)
+    again = await talk.replies("hello", number=50)
+    assert first == again
+    assert echo.heard == ["hello"]
+    assert await talk.say("next", number=51) == ["you said: next"]
+
+
+async def test_the_lane_is_remembered_by_a_new_process_on_the_same_database(
+    begin: Begin,
+) -> None:
+    before: Talk = await begin(Echo(), Poet())
+    await before.say("/echo hello", number=1)
+    after: Talk = await begin(Echo(), Poet())
+    assert await after.agent() == "echo"
+    assert await after.say("again", number=2) == ["you said: again"]
+
+
+async def test_an_agent_that_was_taken_out_leaves_its_lanes_to_master(
+    begin: Begin, openai_server: ScriptedOpenAI
+) -> None:
+    before: Talk = await begin(Echo(), Poet())
+    await before.say("/echo", number=1)
+    after: Talk = await begin(Poet())
+    openai_server.script(routes(None), says("Master here."))
+    assert await after.say("hello", number=2) == ["Master here."]
+    assert await after.agent() == "master"
+
+
+async def test_each_lane_has_its_own_agent(talk: Talk) -> None:
+    topic = Talk(talk.orchestrator, Lane(chat_id=1000001, topic_id=7))
+    await talk.say("/echo")
+    assert await topic.agent() == "master"
+    await topic.say("/broken", number=100)
+    assert (await talk.agent(), await topic.agent()) == ("echo", "broken")
+
+
+async def test_twenty_lanes_at_once_do_not_mix(talk: Talk) -> None:
+    lanes = [Talk(talk.orchestrator, Lane(chat_id=chat)) for chat in range(1, 21)]
+    answers = await asyncio.gather(*(lane.say(f"/echo {lane.lane.chat_id}") for lane in lanes))
+    assert [texts[-1] for texts in answers] == [f"you said: {chat}" for chat in range(1, 21)]
+
+
+@pytest.mark.parametrize("text", ["/", "//", "/ echo", "hello /echo", "", "   ", "\u202e/echo", "/échо"])
+async def test_what_only_looks_like_a_command_is_a_message(
+    talk: Talk, openai_server: ScriptedOpenAI, text: str
+) -> None:
+    openai_server.script(routes(None), says("Master here."))
+    if not text.strip():
+        openai_server.script(says("Master here."))
+    assert await talk.say(text) == ["Master here."]
+
+
+def test_two_agents_of_one_name_are_refused() -> None:
+    with pytest.raises(errors.AgentError, match="two agents are called echo"):
+        Registry([Echo(), Echo()])

@@ -1,0 +1,153 @@
+"""Both languages say the same things, and the code asks for nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from fluent.syntax import FluentParser, ast
+
+import persais_core
+from persais_core import texts
+from persais_core.domain.changes import ChangeState
+from persais_core.domain.chats import Language
+from persais_core.security.access import Claim
+
+SOURCES = Path(persais_core.__file__).parent
+LITERAL = re.compile(r"""\b(?:texts\.)?say\(\s*[^,()"']+,\s*"([a-z0-9-]+)\"""")
+# Names that are put together: the start that stands in the code, and every end it may get.
+COMPOSED = {
+    "state-": [state.value.replace("_", "-") for state in ChangeState],
+    "claim-": [claim.value for claim in Claim],
+    "menu-": ["start", "help", "agents", "mechanic", "status"],
+    "sandbox-": ["enforced", "limits-only", "refused"],
+    "check-": ["paths", "imports", "secrets", "lint", "typecheck", "tests"],
+    "stage-": ["scaffolding", "coding", "verifying", "delivering"],
+    "card-": ["deploying", "deployed", "aborted", "failed"],
+    "tap-": ["deploy", "abort"],
+}
+
+
+def entries(language: Language) -> list[ast.EntryType]:
+    source = (resources.files("persais_core") / "locales" / f"{language}.ftl").read_text("utf-8")
+    return FluentParser(with_spans=False).parse(source).body
+
+
+def messages(language: Language) -> dict[str, ast.Message]:
+    return {entry.id.name: entry for entry in entries(language) if isinstance(entry, ast.Message)}
+
+
+def variables(node: object) -> Iterator[str]:
+    """The names of the values that a message needs."""
+    if isinstance(node, ast.VariableReference):
+        yield node.id.name
+    elif isinstance(node, ast.BaseNode):
+        for value in vars(node).values():
+            yield from variables(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from variables(item)
+
+
+def asked() -> set[str]:
+    """The ids that stand as literals in our sources."""
+    return {
+        name
+        for path in SOURCES.rglob("*.py")
+        for name in LITERAL.findall(path.read_text("utf-8"))
+        if "-" in name or name
+    }
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_a_catalogue_has_no_line_that_cannot_be_read(language: Language) -> None:
+    assert [entry.content for entry in entries(language) if isinstance(entry, ast.Junk)] == []
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_no_message_is_said_twice_or_empty(language: Language) -> None:
+    names = [entry.id.name for entry in entries(language) if isinstance(entry, ast.Message)]
+    assert [name for name in names if names.count(name) > 1] == []
+    assert [name for name, message in messages(language).items() if message.value is None] == []
+
+
+def test_both_languages_have_the_same_messages_with_the_same_values() -> None:
+    english, russian = (
+        {name: set(variables(message.value)) for name, message in messages(language).items()}
+        for language in texts.LANGUAGES
+    )
+    assert english == russian
+
+
+def test_every_message_that_the_code_asks_for_exists() -> None:
+    found = asked()
+    assert len(found) > 60, "the search itself is broken"
+    assert found - set(messages("en")) == set()
+
+
+@pytest.mark.parametrize("start", COMPOSED)
+def test_every_name_that_is_put_together_exists(start: str) -> None:
+    assert {f"{start}{end}" for end in COMPOSED[start]} - set(messages("en")) == set()
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_every_message_can_be_said(language: Language) -> None:
+    for name, message in messages(language).items():
+        needed = set(variables(message.value))
+        said = texts.say(language, name, **{value: 3 if value in {"count", "round"} else "x" for value in needed})
+        assert said.strip(), name
+        assert "{" not in said, name
+
+
+@pytest.mark.parametrize("name", ["agents", "card-files"])
+def test_russian_counts_in_its_three_forms(name: str) -> None:
+    def form(count: int) -> str:
+        return texts.say("ru", name, count=count).replace(str(count), "N")
+
+    assert form(2) == form(3) == form(24)
+    assert form(5) == form(11) == form(12) == form(20)
+    assert form(21) == form(101)
+    assert len({form(21), form(2), form(5)}) == 3
+
+
+def test_english_counts_in_its_two_forms() -> None:
+    assert texts.say("en", "card-files", count=1) == "Files: 1 changed"
+    assert texts.say("en", "card-files", count=5) == "Files: 5 changed"
+
+
+def test_values_stand_in_the_text_without_invisible_marks() -> None:
+    assert texts.say("ru", "mechanic-branch", branch="feat/echo-v1").endswith("feat/echo-v1")
+    assert texts.say("en", "mechanic-branch", branch="feat/echo-v1") == "Branch: feat/echo-v1"
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_what_a_person_wrote_is_never_read_as_a_message(language: Language) -> None:
+    said = texts.say(language, "hello-name", name='{ $secret } { -term } " \\u0041')
+    assert '{ $secret } { -term } " \\u0041' in said
+
+
+def test_a_missing_message_or_value_is_a_bug_that_is_told() -> None:
+    with pytest.raises(KeyError):
+        texts.say("en", "no-such-message")
+    with pytest.raises(KeyError):
+        texts.say("en", "mechanic-branch")
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [
+        ("ru", "ru"),
+        ("ru-RU", "ru"),
+        ("RU-ru", "ru"),
+        ("rus", "en"),
+        ("en-GB", "en"),
+        ("uk", "en"),
+        ("", "en"),
+        (None, "en"),
+    ],
+)
+def test_the_language_follows_the_tag_of_the_client(code: str | None, language: Language) -> None:
+    assert texts.language_of(code) == language
