@@ -16,12 +16,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psycopg
-from persais_core import errors
-from persais_core.db import embedded
-from persais_core.db.engine import sqlalchemy_url
 from sqlalchemy.engine import make_url
 
 from bench import bots, evolution, memory, replies, stand_ins, starts, table
+from persais_core import errors
+from persais_core.db import embedded
+from persais_core.db.engine import sqlalchemy_url
 
 START_ROUNDS = 5
 EMPTY_ROUNDS = 3
@@ -88,7 +88,7 @@ class Bench:
     async def _evolution(self) -> evolution.Evolved | str:
         tell("one evolution under persais dev ...")
         try:
-            return await evolution.measure(self._folder / "dev", self._echo)
+            return await evolution.measure(self._folder / "dev", self._echo, tell)
         except (bots.BotBrokenError, errors.PersaisError) as error:
             tell(f"  failed: {error}")
             return str(error)

@@ -2,7 +2,7 @@
 
 python-telegram-bot polls, one lock per chat keeps its order, a graph of one node asks the model, LangGraph's saver
 stores the conversation, and /health answers. No queue, no stored updates, no agents, no users, nothing that survives a
-kill but the conversation. Started as a program of its own: `python -m bench.bare_bot`.
+kill but the conversation. It is started as a program of its own and imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     async with pool, application:
-        saver = AsyncPostgresSaver(pool)  # type: ignore[arg-type]
+        saver = AsyncPostgresSaver(pool)
         await saver.setup()
         graph = builder.compile(checkpointer=saver)
         await application.start()

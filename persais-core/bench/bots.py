@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from persais_core.emulators.telegram.client import OWNER
-from persais_core.testing import live
 
 from bench.stand_ins import StandIns
+from persais_core.emulators.telegram.client import OWNER
+from persais_core.testing import live
 
 CORE = Path(__file__).resolve().parent.parent
 STOPPED_WITHIN = 30.0  # seconds
@@ -49,7 +49,6 @@ class Bot:
     def environment(self, port: int) -> dict[str, str]:
         """Everything it is told; nothing of the surroundings that settings are made of."""
         return dict(os.environ) | dict.fromkeys(live.ALONE, "") | {
-            "PYTHONPATH": str(CORE),
             "PERSAIS_HOME": str(self.folder / "home"),
             "PERSAIS_COMMIT": "bench",
             "PORT": str(port),
@@ -106,7 +105,7 @@ def ours(name: str, root: Path, database: str, stand_ins: StandIns, folder: Path
 
 def bare(name: str, database: str, stand_ins: StandIns, folder: Path) -> Bot:
     """The minimal bot."""
-    return Bot(name, ("-P", "-m", "bench.bare_bot"), database, stand_ins, folder)
+    return Bot(name, ("-P", str(CORE / "bench" / "bare_bot.py")), database, stand_ins, folder)
 
 
 @contextlib.asynccontextmanager

@@ -9,17 +9,18 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from persais_core.db import embedded
-from persais_core.emulators.telegram.values import ChatMessage
-from persais_core.testing import live
 
 from bench import memory
 from bench.bots import CORE, BotBrokenError
+from persais_core.db import embedded
+from persais_core.emulators.telegram.values import ChatMessage
+from persais_core.testing import live
 
 REQUEST = 'Создай агента "Echo", который повторяет сообщения пользователя'
 STAGES = ("planning", "scaffolding", "coding", "verifying", "delivering", "deploying")
@@ -54,19 +55,25 @@ class Evolved:
         return self.asked_to_card - self.stages.get("coding", 0.0) + self.tap_to_serving
 
 
-async def measure(folder: Path, released: Path) -> Evolved:
+async def measure(folder: Path, released: Path, tell: Callable[[str], None]) -> Evolved:
     """Run one evolution.
 
     Args:
         folder: for PERSAIS_HOME.
         released: where the release with the new agent is copied to.
+        tell: prints one line; called while aider is fetched, which takes minutes where that was never done.
 
     Raises:
         BotBrokenError: the bot said something else than it should.
     """
     coder = os.environ.get("AIDER_VENV") or str(CORE.parent / ".persais" / "aider-venv")
+
+    def progress(line: str) -> None:
+        if line.startswith("Coder:"):
+            tell(f"  {line}")
+
     began = time.perf_counter()
-    async with live.running(CORE.parent / "persais-app", folder, AIDER_VENV=coder) as bot:
+    async with live.running(CORE.parent / "persais-app", folder, tell=progress, AIDER_VENV=coder) as bot:
         ready = time.perf_counter() - began
         async with bot.person(language="ru") as person:
             await person.send("/mechanic")

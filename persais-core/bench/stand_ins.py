@@ -14,13 +14,14 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
-from persais_core import sockets
-from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+
+from persais_core import sockets
+from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 
 ANSWER = "Of course. That is what an instant model has to say about it."
 

@@ -14,7 +14,7 @@ from persais_core.db.engine import Database
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from persais_core.emulators.telegram.serving import served
 from persais_core.testing import postgres
-from scripted_openai import ScriptedOpenAI
+from scripted_openai import ScriptedOpenAI, says
 
 TOKEN, CLIENT_KEY = "77:LOCAL-BOT", "client-key"
 
@@ -92,10 +92,18 @@ async def person(telegram_url: str) -> AsyncIterator[ChatClient]:
         yield made
 
 
-@pytest.fixture
-async def openai_server() -> AsyncIterator[ScriptedOpenAI]:
+@pytest.fixture(scope="session")
+async def openai_service() -> AsyncIterator[ScriptedOpenAI]:
+    """One server for all tests, since each takes a moment to stop."""
     async with ScriptedOpenAI.serving() as made:
         yield made
+
+
+@pytest.fixture
+def openai_server(openai_service: ScriptedOpenAI) -> ScriptedOpenAI:
+    """A model that says hello until it is told what to say."""
+    openai_service.script(says("Hello!"))
+    return openai_service
 
 
 def database_url(server: str, name: str) -> str:

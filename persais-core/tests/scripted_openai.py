@@ -75,9 +75,10 @@ class ScriptedOpenAI:
         self._closing = asyncio.Event()
 
     def script(self, *answers: Answer | None) -> None:
-        """Answer so from now on; None: not at all."""
+        """Answer so from now on, and forget what was asked before; None: no answer at all."""
         self._answers = list(answers)
         self.bodies.clear()
+        self.keys.clear()
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -27,7 +27,7 @@ def is_alive(pid: int) -> bool:
 
 async def gone(pid: int) -> None:
     async with asyncio.timeout(20):
-        while is_alive(pid):
+        while is_alive(pid):  # noqa: ASYNC110 - nobody tells us when another process ends
             await asyncio.sleep(0.01)
 
 
@@ -110,7 +110,10 @@ async def test_at_the_deadline_the_whole_family_is_ended(tmp_path: Path) -> None
 
 
 async def test_who_ignores_a_polite_end_is_killed(tmp_path: Path) -> None:
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+    code = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('ready', flush=True)\ntime.sleep(600)"
+    )
     outcome = await run(python(code, tmp_path, timeout_seconds=1.0))
     assert (outcome.stdout, outcome.timed_out, outcome.exit_code) == ("ready\n", True, -signal.SIGKILL)
 
@@ -128,8 +131,8 @@ async def test_a_polite_end_is_answered_in_peace(tmp_path: Path) -> None:
 async def test_what_a_program_leaves_running_ends_with_it(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys\n"
-        "nothing = subprocess.DEVNULL\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=nothing, stderr=nothing)\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "child = subprocess.Popen(sleep, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
         "print(child.pid)"
     )
     outcome = await run(python(code, tmp_path))
@@ -142,7 +145,7 @@ async def test_who_is_cancelled_leaves_nothing_running(tmp_path: Path) -> None:
     code = f"import os, pathlib, time; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(600)"
     task = asyncio.create_task(run(python(code, tmp_path)))
     async with asyncio.timeout(20):
-        while not pid_file.exists() or not pid_file.read_text():
+        while not pid_file.exists() or not pid_file.read_text():  # noqa: ASYNC110 - the file comes from another process
             await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -35,6 +35,18 @@ def test_the_environment_wins_over_the_file(bare: pytest.MonkeyPatch, tmp_path: 
     assert (given.port, given.default_model) == (5000, "from-file")
 
 
+def test_the_file_lies_in_the_given_folder_or_counts_for_nothing(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / ".env").write_text("PORT=4000\nDEFAULT_MODEL=from-file\n")
+    assert settings.load(project).port == 4000
+    assert settings.load().port == 3000
+    assert settings.load(project, _env_file=None).port == 3000
+    bare.setenv("PORT", "5000")
+    child = settings.child_environment(project, NEW="1")
+    assert (child["PORT"], child["DEFAULT_MODEL"], child["NEW"]) == ("5000", "from-file", "1")
+
+
 def test_an_empty_variable_counts_as_unset(bare: pytest.MonkeyPatch) -> None:
     for name in ("PORT", "DATABASE_URL", "APP_BASE_URL", "ALLOWED_USER_IDS", "LLM_BASE_URL"):
         bare.setenv(name, "")

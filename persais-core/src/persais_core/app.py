@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Place:
         root: absolute folder that holds `bot/`.
         commit: what was exported there.
         workspace: the repository that evolves; its origin is where changes are merged.
+        broken: why the project's own agents are left out: the bot then starts in safe mode, with what the core brings.
         is_supervised: somebody at a terminal tells its owner the claim code, so the log need not.
     """
 
@@ -69,6 +70,7 @@ class Place:
     commit: str
     workspace: Path
     is_supervised: bool = False
+    broken: str | None = None
 
 
 class App:
@@ -125,6 +127,8 @@ class App:
             "version": persais_core.__version__,
             "commit": self.place.commit,
             "active": self.is_active,
+            "safe_mode": self.place.broken,
+            "first_turns": self._parts.first_turns if self._parts else {},
             "checks": checks,
         }
 
@@ -239,6 +243,7 @@ class _Parts:
     inbox: Inbox
     sandbox: Sandbox
     redactor: Redactor
+    first_turns: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     async def build(cls, settings: Settings, place: Place) -> _Parts:
@@ -256,7 +261,7 @@ class _Parts:
             ledger = Ledger(database)
             if any((place.root / "bot" / "migrations" / "versions").glob("*.py")):
                 await asyncio.to_thread(app_migrations.upgrade, database.direct_url, place.root)
-            own = await asyncio.to_thread(loader.load, place.root)
+            own = [] if place.broken else await asyncio.to_thread(loader.load, place.root)
             registry = Registry([Master(lambda: [agent.name for agent in own]), Mechanic(ledger), *own])
             models = Models(settings, database)
             orchestrator = Orchestrator(registry, models, database)
@@ -298,6 +303,7 @@ class _Parts:
             orchestrator=self.orchestrator,
             ledger=self.ledger,
             facts=self.facts,
+            first_turns=self.first_turns,
         )
         worker = Worker(
             self.database,
@@ -308,6 +314,8 @@ class _Parts:
                 "change": evolution.change,
                 "decide": evolution.decide,
                 "deployed": evolution.deployed,
+                "diff": evolution.diff,
+                "rollback": evolution.rollback,
             },
         )
         await self._announce()
@@ -369,7 +377,14 @@ class _Parts:
             database=texts.say(language, "database-ok" if await self.database.answers() else "database-down"),
             model=self.models.default,
             sandbox=texts.say(language, name, ways=", ".join(isolation.ways), reason=isolation.reason),
-            warning=texts.say(language, "warning-unsandboxed") if weak else None,
+            warnings=tuple(
+                text
+                for text in (
+                    texts.say(language, "warning-safe-mode", cause=self.place.broken) if self.place.broken else "",
+                    texts.say(language, "warning-unsandboxed") if weak else "",
+                )
+                if text
+            ),
         )
 
     async def workshop(self) -> Workshop:

@@ -40,6 +40,10 @@ class ModelUnavailableError(ModelError):
     """The model's endpoint is down, refuses the key or answers rubbish. Commands that need no model still work."""
 
 
+class BudgetError(ModelError):
+    """The next call of a model would cost more than the owner allows. Nothing was asked."""
+
+
 class GitError(PersaisError):
     """A git operation failed. The running bot's checkout is as it was."""
 

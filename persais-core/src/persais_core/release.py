@@ -34,6 +34,7 @@ def run(
     *,
     commit: str | None = None,
     workspace: Path | None = None,
+    broken: str | None = None,
     probe: socket.socket | None = None,
     public: socket.socket | None = None,
 ) -> None:
@@ -43,6 +44,7 @@ def run(
         root: folder that holds `bot/`.
         commit: what lies there; found out from git where not given.
         workspace: the repository that evolves; the root where not given.
+        broken: why it is served in safe mode, without the project's own agents.
         probe: given by a supervisor, with `public`; see `serve`.
         public: where the world comes in; PORT on every address where not given.
 
@@ -57,6 +59,7 @@ def run(
         commit=commit or commit_of(folder),
         workspace=(workspace or root).resolve(),
         is_supervised=probe is not None,
+        broken=broken,
     )
     listener = public or sockets.listen("0.0.0.0", config.port)
     asyncio.run(serve(app_module.App(config, place), probe=probe, public=listener))

@@ -57,8 +57,14 @@ class Settings(BaseSettings):
     allow_unsandboxed: bool = False
     coder_timeout: float = 300.0
     """Seconds for one run of the coder."""
+    max_cost_per_change: float = Field(default=2.0, ge=0)
+    """US dollars that one change may spend on models."""
+    max_cost_per_day: float = Field(default=10.0, ge=0)
+    """US dollars that one user may spend on models in 24 hours."""
+    emergency_contact_ids: Annotated[frozenset[int], NoDecode] = frozenset()
+    """Told when the bot is rolled back or a release is taken back; the admins, where not set."""
 
-    @field_validator("allowed_user_ids", "admin_user_ids", mode="before")
+    @field_validator("allowed_user_ids", "admin_user_ids", "emergency_contact_ids", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
         """Accept `1, 2 3` as well as a list."""
@@ -155,7 +161,7 @@ def load(folder: Path = Path(), **overrides: Any) -> Settings:
         SettingsError: a value cannot be used; the message names the variable and never its value.
     """
     try:
-        return Settings(_env_file=folder / ".env", **overrides)
+        return Settings(**{"_env_file": folder / ".env", **overrides})
     except ValidationError as error:
         lines = [
             f"{'_'.join(map(str, item['loc'])).upper() or 'settings'}: {item['msg'].removeprefix('Value error, ')}"

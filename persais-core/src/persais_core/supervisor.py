@@ -38,6 +38,11 @@ HEALTHY_WITHIN = 60.0  # seconds a new release has to answer /health
 ACTIVE_WITHIN = 40.0  # seconds it has to take over; the old one may be finishing a turn
 STOP_WITHIN = 30.0  # seconds a release has to finish what it began
 KEPT_RELEASES = 3
+WATCHED = 300.0  # seconds after it took over that a new release is watched
+PROBE_EVERY = 5.0  # seconds, while it is watched
+FAILED_PROBES = 3  # in a row
+BROKEN_TURNS = 2  # of the first five of an agent
+MEMORY_CAP = 1024  # MB
 RESTARTS = 5  # of a release that dies, within `RESTART_WINDOW`
 RESTART_WINDOW = 120.0  # seconds
 EMULATED_USER = 1000001  # the person on the chat page; see emulators.telegram
@@ -63,8 +68,29 @@ class _Release:
     probe: str
 
     @property
+    def memory(self) -> int:
+        """MB it holds now; 0 where the system does not tell."""
+        try:
+            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+    @property
     def died(self) -> bool:
         return self.process.returncode is not None
+
+
+@dataclass
+class _Watch:
+    """A new release that may still be taken back, and the one that would then serve again."""
+
+    deployment: int
+    before: str
+    agents: frozenset[str]
+    until: float
+    next_probe: float = 0.0
+    failed_probes: int = 0
 
 
 class Supervisor:
@@ -94,6 +120,7 @@ class Supervisor:
         self._home = config.persais_home
         self._stop = asyncio.Event()
         self._current: _Release | None = None
+        self._watched: _Watch | None = None
         self._environment: dict[str, str] = {}
         self._url = ""
 
@@ -213,9 +240,22 @@ class Supervisor:
                 continue
             self._tell(f"Bot: {commit[:12]} is answering.")
             return
-        raise errors.DeployError(f"the bot cannot be started: {causes[0]} (log: {self._home / 'logs' / 'bot.log'})")
+        await self._start_safely(main, causes[0], public)
 
-    async def _prove(self, commit: str, public: socket.socket) -> _Release:
+    async def _start_safely(self, commit: str, cause: str, public: socket.socket) -> None:
+        """Serve without the project's own agents, so that it can be said in the chat what is wrong, and mended.
+
+        Raises:
+            DeployError: not even that starts.
+        """
+        log = self._home / "logs" / "bot.log"
+        self._tell(f"Bot: starting in safe mode, without the agents made here (log: {log}).")
+        try:
+            await self._take_over(await self._prove(commit, public, safe=cause))
+        except errors.DeployError as error:
+            raise errors.DeployError(f"the bot cannot be started: {error} (log: {log})") from error
+
+    async def _prove(self, commit: str, public: socket.socket, *, safe: str = "") -> _Release:
         """Start a release beside what serves and wait until it is healthy.
 
         Raises:
@@ -235,6 +275,7 @@ class Supervisor:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "persais_core.cli", "serve",
                 "--root", str(folder), "--commit", commit, "--workspace", str(self._project),
+                "--safe", safe,
                 "--probe-fd", str(probe.fileno()), "--public-fd", str(public.fileno()),
                 cwd=folder,
                 env=self._environment,
@@ -285,10 +326,9 @@ class Supervisor:
             while time.monotonic() < deadline and not self._stop.is_set():
                 if release.died:
                     raise errors.DeployError(f"it ended with exit code {release.process.returncode} at its start")
-                try:
-                    document = (await client.get(release.probe)).json()
-                except (httpx.HTTPError, ValueError):
-                    document = {}
+                if release.memory > MEMORY_CAP:
+                    raise errors.DeployError(f"it takes {release.memory} MB of memory; {MEMORY_CAP} MB are allowed")
+                document = await _ask(release, client)
                 if good(document):
                     return
                 if document.get("status") == "failing":
@@ -307,7 +347,9 @@ class Supervisor:
                 async with _Deployments(self._url) as deployments:
                     await self._carry_out(deployments, public)
                     while not self._stop.is_set():
-                        if self._current is not None and self._current.died:
+                        if self._watched is not None and (cause := await self._trouble()):
+                            await self._give_back(deployments, public, cause)
+                        elif self._current is not None and self._current.died:
                             deaths = [t for t in deaths if t > time.monotonic() - RESTART_WINDOW] + [time.monotonic()]
                             await self._restart(public, len(deaths))
                         await deployments.wait(self._stop)
@@ -322,9 +364,8 @@ class Supervisor:
         commit, code = self._current.commit, self._current.process.returncode
         self._current = None
         if times > RESTARTS:
-            raise errors.DeployError(
-                f"the bot died {times} times in a row (last exit code {code}); see {self._home / 'logs' / 'bot.log'}"
-            )
+            await self._start_safely(commit, f"it died {times} times in a row, last with exit code {code}", public)
+            return
         self._tell(f"Bot: {commit[:12]} ended unexpectedly (exit code {code}); starting it again.")
         await self._take_over(await self._prove(commit, public))
 
@@ -335,6 +376,8 @@ class Supervisor:
                 continue
             self._tell(f"Deploy: proving {commit[:12]}...")
             await deployments.proving(number)
+            before = self._current.commit if self._current is not None else None
+            self._watched = None
             try:
                 await self._take_over(await self._prove(commit, public))
             except errors.DeployError as error:
@@ -343,6 +386,53 @@ class Supervisor:
             else:
                 self._tell(f"Deploy: {commit[:12]} is serving.")
                 await deployments.finish(number, None)
+                if before is not None:
+                    agents = await self._changed_agents(before, commit)
+                    self._watched = _Watch(number, before, agents, time.monotonic() + WATCHED)
+
+    async def _changed_agents(self, before: str, now: str) -> frozenset[str]:
+        """Names of the agents whose files differ between two commits."""
+        repository = Repository(self._project)
+        old, new = await repository.files(before), await repository.files(now)
+        paths = [path for path in new if path.startswith("bot/agents/") and old.get(path) != new[path]]
+        return frozenset(Path(path).stem for path in paths)
+
+    async def _trouble(self) -> str | None:
+        """Why the watched release must not go on, if so."""
+        watched, release = self._watched, self._current
+        if watched is None or release is None:
+            return None
+        now = time.monotonic()
+        if now > watched.until:
+            self._watched = None
+            return None
+        if release.died:
+            return f"it ended with exit code {release.process.returncode}"
+        if release.memory > MEMORY_CAP:
+            return f"it takes {release.memory} MB of memory; {MEMORY_CAP} MB are allowed"
+        if now < watched.next_probe:
+            return None
+        watched.next_probe = now + (PROBE_EVERY if watched.failed_probes == 0 else 1.0)
+        document = await _ask(release)
+        watched.failed_probes = 0 if document.get("status") == "ok" else watched.failed_probes + 1
+        if watched.failed_probes >= FAILED_PROBES:
+            return f"it did not answer {FAILED_PROBES} health checks in a row"
+        for agent, (turns, broken) in document.get("first_turns", {}).items():
+            if agent in watched.agents and broken >= BROKEN_TURNS:
+                return f"{agent} broke in {broken} of its first {turns} answers"
+        return None
+
+    async def _give_back(self, deployments: _Deployments, public: socket.socket, cause: str) -> None:
+        """Let the version before serve again."""
+        watched, self._watched = self._watched, None
+        assert watched is not None
+        self._tell(f"Deploy: the new version did not hold ({cause}); the one before serves again.")
+        try:
+            await self._take_over(await self._prove(watched.before, public))
+        except errors.DeployError as error:
+            self._tell(f"Deploy: the version before does not start any more either: {error}")
+            return
+        await deployments.finish(watched.deployment, cause)
 
     async def _active(self) -> str | None:
         async with _Deployments(self._url) as deployments:
@@ -466,6 +556,19 @@ class _Deployments:
             commit,
         )
         await self._fetch("notify persais_active")
+
+
+async def _ask(release: _Release, client: httpx.AsyncClient | None = None) -> dict[str, Any]:
+    """What a release says of itself on /health; empty when it does not answer."""
+    try:
+        if client is not None:
+            document = (await client.get(release.probe)).json()
+        else:
+            async with httpx.AsyncClient(timeout=5, trust_env=False) as own:
+                document = (await own.get(release.probe)).json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 async def _end(release: _Release) -> None:

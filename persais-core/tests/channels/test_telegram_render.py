@@ -60,8 +60,8 @@ def test_html_stays_what_was_written_or_at_least_makes_no_entity(text: str) -> N
 @pytest.mark.parametrize(
     "text",
     [
-        "<b>hi</b>", "a < b && c > d", "<script>alert(1)</script>", "List<int> or <your-name>", "a <!-- c --> b", "<br>",
-        "<div>\nblock\n</div>", "<https://example.org>",
+        "<b>hi</b>", "a < b && c > d", "<script>alert(1)</script>", "List<int> or <your-name>", "a <!-- c --> b",
+        "<br>", "<div>\nblock\n</div>", "<https://example.org>",
     ],
 )  # fmt: skip
 def test_html_within_markdown_is_shown_literally(text: str) -> None:
@@ -79,7 +79,9 @@ def test_broken_markdown_is_shown_somehow(text: str) -> None:
     assert all(part.strip() for part, _ in pieces)
 
 
-@pytest.mark.parametrize("text", ["**a** _b_ `c`", "  spaces  kept ", "\\*x\\*", "# no heading", "tab\tend", "a\n\n\nb"])
+@pytest.mark.parametrize(
+    "text", ["**a** _b_ `c`", "  spaces  kept ", "\\*x\\*", "# no heading", "tab\tend", "a\n\n\nb"]
+)
 def test_plain_text_is_shown_exactly_as_it_is(text: str) -> None:
     assert render.pieces(Reply(text=text, plain=True)) == [(text, [])]
 

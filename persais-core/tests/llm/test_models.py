@@ -178,9 +178,10 @@ async def test_a_failure_that_passes_is_not_noticed(models: Models, openai_serve
 @pytest.mark.parametrize(
     "content",
     [
-        b"<html>Please log in</html>", b"", b"{", b"null", b"[]", b'"text"', b"{}", b'{"choices": []}', b'{"choices": 5}',
-        b'{"choices": [{"index": 0, "message": null}]}', b'{"choices": [{}]}', b'{"error": {"message": "no"}}',
-        b'{"choices": null}', b'{"choices": [{"index": 0, "message": {"role": "assistant"}}], "usage": "much"}',
+        b"<html>Please log in</html>", b"", b"{", b"null", b"[]", b'"text"', b"{}", b'{"choices": []}',
+        b'{"choices": 5}', b'{"choices": null}', b'{"choices": [{}]}', b'{"error": {"message": "no"}}',
+        b'{"choices": [{"index": 0, "message": null}]}',
+        b'{"choices": [{"index": 0, "message": {"role": "assistant"}}], "usage": "much"}',
     ],
 )  # fmt: skip
 async def test_junk_with_status_200_is_unavailable_and_nothing_worse(

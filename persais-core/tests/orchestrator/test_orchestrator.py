@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 import pytest
-from scripted_openai import KEY, Answer, ScriptedOpenAI, fails, says
 
 from persais_core import errors
 from persais_core.agents.base import Agent
@@ -20,6 +19,7 @@ from persais_core.llm.models import Models
 from persais_core.orchestrator.graph import HISTORY, Orchestrator
 from persais_core.settings import Settings
 from persais_core.tools.base import Context
+from scripted_openai import KEY, Answer, ScriptedOpenAI, fails, says
 
 ANN = User(id=1000001, name="Ann")
 
@@ -72,7 +72,7 @@ class Talk:
     """One lane of one person, and the orchestrator that answers it."""
 
     def __init__(self, orchestrator: Orchestrator, lane: Lane = Lane(chat_id=1000001)) -> None:  # noqa: B008
-        self.orchestrator, self.lane, self.number = orchestrator, lane, 0
+        self.orchestrator, self.lane, self.number, self.answered_by = orchestrator, lane, 0, ""
 
     async def say(
         self, text: str, *, number: int | None = None, language: Language = "en", **message: str
@@ -86,7 +86,8 @@ class Talk:
         self.number = self.number + 1 if number is None else number
         user = ANN.model_copy(update={"language": language})
         turn = Turn(id=self.number, lane=self.lane, user=user, message=Message(text=text, **message))  # type: ignore[arg-type]
-        return await self.orchestrator.answer(turn)
+        self.answered_by, replies = await self.orchestrator.answer(turn)
+        return replies
 
     async def agent(self) -> str:
         return await self.orchestrator.agent_of(Turn(id=0, lane=self.lane, user=ANN, message=Message(text="")))
@@ -123,6 +124,7 @@ def routes(agent: str | None) -> Answer:
 async def test_a_command_chooses_its_agent_who_stays(talk: Talk, openai_server: ScriptedOpenAI) -> None:
     assert await talk.say("/echo") == ["🔁 Echo mode activated"]
     assert await talk.say("hello") == ["you said: hello"]
+    assert talk.answered_by == "echo"
     assert await talk.say("verse please") == ["you said: verse please"]
     assert await talk.agent() == "echo"
     assert openai_server.bodies == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -153,11 +152,11 @@ async def test_a_job_left_by_a_killed_worker_is_taken_up_by_the_next(
 ) -> None:
     await put(database, "step", "lane", number=1)
     await put(database, "step", "lane", number=2)
-    child = subprocess.Popen([sys.executable, "-c", CHILD, core_url], stdout=subprocess.PIPE)
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", CHILD, core_url, stdout=subprocess.PIPE)
     assert child.stdout
-    assert await asyncio.to_thread(child.stdout.readline) == b"begun 1\n"
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
+    assert await child.stdout.readline() == b"begun 1\n"
+    child.kill()
+    await child.wait()
     assert (await (await sql.execute("select count(*) from procrastinate_jobs where status = 'doing'")).fetchone()) == (
         1,
     )

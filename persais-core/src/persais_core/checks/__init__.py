@@ -1,8 +1,9 @@
 """What a change must pass before anybody is asked to approve it: one verdict per question, in a fixed order.
 
 The first three read: which files were touched, what they use, whether a secret stands in them. If one of them fails,
-the rest is not asked, as the rest runs what it is given. The last three run in the sandbox on one shared copy, the
-tests after the others, because tests are the candidate's own code and could rewrite what the others are to read.
+the rest is not asked, as the rest runs what it is given. The others run in the sandbox. Up to the tests they share one
+copy, the tests come after the rest of them, because tests are the candidate's own code and could rewrite what the others
+are to read; the owner's examples, which come last, have a fresh one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from persais_core import errors
-from persais_core.checks import base, imports, lint, paths, secrets, tests, typecheck
+from persais_core.checks import base, examples, imports, lint, paths, secrets, tests, typecheck
 from persais_core.domain import changes
 from persais_core.security import sandbox
 
@@ -28,6 +29,7 @@ CATALOGUE: Mapping[str, Callable[[], base.Check]] = {
     lint.NAME: lint.LintCheck,
     typecheck.NAME: typecheck.TypecheckCheck,
     tests.NAME: tests.TestsCheck,
+    examples.NAME: examples.ExamplesCheck,
 }
 ORDER = tuple(CATALOGUE)
 GUARDS = {paths.NAME, imports.NAME, secrets.NAME}

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -52,6 +52,7 @@ class Subject:
         changed: all that differs from `base`, as git sees it.
         sandbox: runs what must be run.
         scratch: folder for copies and reports; the caller makes and removes it.
+        examples: the text of each file of examples that belongs to the change, by its path, as we wrote it.
     """
 
     root: Path
@@ -60,6 +61,7 @@ class Subject:
     changed: tuple[ChangedFile, ...]
     sandbox: sandbox.Sandbox
     scratch: Path
+    examples: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def written(self) -> tuple[str, ...]:

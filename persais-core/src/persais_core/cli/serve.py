@@ -19,6 +19,7 @@ def serve(
     root: Path = typer.Option(Path(), help="Folder that holds bot/."),
     commit: str = typer.Option("", help="What is served; found out from git where not given.", envvar="PERSAIS_COMMIT"),
     workspace: Path | None = typer.Option(None, help="Repository that evolves; the root where not given."),
+    safe: str = typer.Option("", help="Serve without the project's own agents, and say that this is why."),
     probe_fd: int = typer.Option(-1, hidden=True),
     public_fd: int = typer.Option(-1, hidden=True),
 ) -> None:
@@ -32,6 +33,7 @@ def serve(
         root,
         commit=commit or None,
         workspace=workspace,
+        broken=safe or None,
         probe=socket.socket(fileno=probe_fd) if supervised else None,
         public=socket.socket(fileno=public_fd) if supervised else None,
     )

@@ -10,9 +10,11 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from persais_core.domain.chats import Language, Value
+from persais_core.domain.examples import Example
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
+AGENT_FILE = re.compile(r"bot/agents/([a-z][a-z0-9_]{0,39})\.py\Z")
 PLANNED_FILE = re.compile(r"(bot/(agents|tools|schemas)|tests/(agents|tools|schemas))/[a-z0-9_]+\.py\Z")
 
 PartKind = Literal["agent", "tool", "schema"]
@@ -29,13 +31,14 @@ class ChangeState(StrEnum):
     AWAITING_APPROVAL = "awaiting_approval"
     DEPLOYING = "deploying"
     DEPLOYED = "deployed"
+    ROLLED_BACK = "rolled_back"
     ABORTED = "aborted"
     FAILED = "failed"
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will happen to the change any more."""
-        return self in {ChangeState.DEPLOYED, ChangeState.ABORTED, ChangeState.FAILED}
+        """Whether nothing will happen to the change any more; a failed one can be tried again or aborted."""
+        return self in {ChangeState.DEPLOYED, ChangeState.ROLLED_BACK, ChangeState.ABORTED}
 
 
 class FieldSpec(Value):
@@ -76,6 +79,18 @@ class Part(Value):
         return name
 
 
+class PlannedExample(Example):
+    """One example that a change keeps.
+
+    Args:
+        agent: whose it is; made or edited by the same plan.
+        instead_of: what was expected before, where the owner now asks for something else; found out by us.
+    """
+
+    agent: str
+    instead_of: str | None = None
+
+
 class Plan(Value):
     """What a change is going to do, before anything is written.
 
@@ -87,6 +102,7 @@ class Plan(Value):
         create: new parts, scaffolded from templates before the coder starts.
         edit: existing files to change, relative to the project.
         steps: what the coder is to do, one sentence each.
+        examples: the owner's own sentences and what is to be answered, kept as tests.
         question: what must be known first.
         decline: why it cannot be done.
     """
@@ -96,6 +112,7 @@ class Plan(Value):
     create: tuple[Part, ...] = ()
     edit: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    examples: tuple[PlannedExample, ...] = Field(default=(), max_length=10)
     question: str | None = None
     decline: str | None = None
 
@@ -128,12 +145,29 @@ class Plan(Value):
             raise ValueError("two parts of one kind have the same name")
         return self
 
+    @model_validator(mode="after")
+    def _examples_of_its_own(self) -> Plan:
+        for example in self.examples:
+            if example.agent not in self.agents:
+                raise ValueError(f"an example is about {example.agent!r}, which this plan neither makes nor edits")
+        said = [(example.agent, example.say) for example in self.examples]
+        if len(said) != len(set(said)):
+            raise ValueError("two examples say the same to one agent")
+        return self
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Names of the agents that it makes or edits."""
+        made = [part.name for part in self.create if part.kind == "agent"]
+        edited = [match[1] for path in self.edit if (match := AGENT_FILE.match(path))]
+        return tuple(dict.fromkeys((*made, *edited)))
+
 
 class Verdict(Value):
     """What one check found.
 
     Args:
-        check: paths, imports, secrets, lint, typecheck or tests.
+        check: paths, imports, secrets, lint, typecheck, tests or examples.
         passed: whether the change may go on.
         summary: one line for the card.
         findings: one line each, for the coder to mend: where, what, and what to do instead.
@@ -155,7 +189,13 @@ class Change(Value):
         base: commit of main it started from, 40 hex digits.
         commit: what was delivered, or None before.
         files: changed paths, relative to the project.
+        estimate: US dollars that earlier changes of this bot cost in the middle; 0 where there were none.
         cost: US dollars spent on models so far.
+        corrections: what the owner said after seeing an earlier plan of the same request, oldest first.
+        replaces: the change whose plan was corrected.
+        attempt: how often it was tried again.
+        last_failure: what the checks of the last round found, without what differs from run to run.
+        merge_commit: on main, once it was merged.
         unsandboxed: its code was run without isolation, which everybody who decides on it must see.
         buttons: what each button of the card carries, by action.
         stages: seconds each stage took, by its name.
@@ -168,6 +208,9 @@ class Change(Value):
     turn_id: int | None = None
     language: Language
     request: str
+    corrections: tuple[str, ...] = ()
+    replaces: int | None = None
+    attempt: int = 0
     state: ChangeState = ChangeState.PLANNING
     plan: Plan | None = None
     branch: str | None = None
@@ -176,8 +219,11 @@ class Change(Value):
     files: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     round: int = 0
+    last_failure: str = ""
+    merge_commit: str | None = None
     pull_request: int | None = None
     pull_request_url: str | None = None
+    estimate: float = 0.0
     tokens: int = 0
     cost: float = 0.0
     error: str | None = None

@@ -42,12 +42,14 @@ class Message(Value):
 
     Args:
         text: what was written; empty for a message without text.
+        reply_to: the message of the bot that it answers, if any.
         attachment: kind of what came along (voice, photo, document, …) or None.
         sent_at: aware UTC.
     """
 
     text: str
     attachment: str | None = None
+    reply_to: int | None = None
     sent_at: datetime | None = None
 
 
@@ -68,6 +70,13 @@ class Button(Value):
     url: str | None = None
 
 
+class File(Value):
+    """A text file that goes along with a message."""
+
+    name: str
+    text: str
+
+
 class Reply(Value):
     """One outgoing message with rows of buttons under it.
 
@@ -77,4 +86,5 @@ class Reply(Value):
 
     text: str
     plain: bool = False
+    file: File | None = None
     buttons: tuple[tuple[Button, ...], ...] = Field(default=())

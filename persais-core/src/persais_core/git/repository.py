@@ -250,6 +250,14 @@ class Repository:
 
         return await self._do(work)
 
+    async def diff(self, base: str, head: str) -> str:
+        """The change from one commit to another, as a unified diff."""
+
+        def work() -> str:
+            return str(self._repo[base].peel(pygit2.Tree).diff_to_tree(self._repo[head].peel(pygit2.Tree)).patch or "")
+
+        return await self._do(work)
+
     async def log(self, commit: str, limit: int = 20) -> list[tuple[str, str]]:
         """(commit, first line of its message), newest first."""
 

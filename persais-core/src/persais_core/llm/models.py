@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
+from sqlalchemy import func, select
+from sqlmodel import col
 
 from persais_core import errors
 from persais_core.db.engine import Database
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from langchain_core.tools import StructuredTool
     from langchain_openai import ChatOpenAI
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.sql import ColumnElement
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +103,7 @@ class Models:
         by_name = {tool.name: tool for tool in tools}
         said: list[Any] = [(role, text) for role, text in messages]
         for _ in range(MAX_TOOL_ROUNDS):
+            await self.check_budget(booking)
             answer = await self._invoke(runnable, said, name)
             await self._book(name, booking, answer)
             if not answer.tool_calls:
@@ -161,6 +167,33 @@ class Models:
             )
         return self._clients[name]
 
+    async def check_budget(self, booking: Booking) -> float:
+        """What may still be spent on a booking, in US dollars.
+
+        Raises:
+            BudgetError: nothing; names the setting that says so.
+        """
+        settings = self._settings
+        left = float("inf")
+        async with self._database.session() as session:
+            if booking.change_id is not None:
+                spent = await _spent(session, col(ModelCall.change_id) == booking.change_id)
+                left = settings.max_cost_per_change - spent
+                if left <= 0:
+                    raise errors.BudgetError(
+                        f"this change has spent ${spent:.2f} on models, and MAX_COST_PER_CHANGE allows no more"
+                    )
+            if booking.user_id is not None:
+                day = datetime.now(UTC) - timedelta(days=1)
+                mine = (col(ModelCall.user_id) == booking.user_id) & (col(ModelCall.at) > day)
+                spent = await _spent(session, mine)
+                left = min(left, settings.max_cost_per_day - spent)
+                if spent >= settings.max_cost_per_day:
+                    raise errors.BudgetError(
+                        f"${spent:.2f} were spent on models in 24 hours, and MAX_COST_PER_DAY allows no more"
+                    )
+        return left
+
     async def book(self, name: str, booking: Booking, tokens_in: int, tokens_out: int, cost: float) -> None:
         """Note tokens and cost (US dollars) of a call, also one that somebody else made, such as the coder."""
         async with self._database.session() as session:
@@ -176,6 +209,12 @@ class Models:
                     cost=cost,
                 )
             )
+
+
+async def _spent(session: AsyncSession, wanted: ColumnElement[bool]) -> float:
+    """US dollars of the calls that match."""
+    found = await session.execute(select(func.coalesce(func.sum(ModelCall.cost), 0.0)).where(wanted))
+    return float(found.scalar_one())
 
 
 async def _called(tools: dict[str, StructuredTool], call: ToolCall) -> ToolMessage:

@@ -10,7 +10,6 @@ attachment-not-yet = I cannot use voice messages, pictures or files yet. Please 
 model-unavailable = The language model does not answer: { $cause }. Commands and agents that need no model still work.
 agent-cannot = That did not work: { $cause }.
 agent-broke = { $title } ran into an error in its own code and could not answer. You can ask the Mechanic to mend it: /mechanic
-not-yet = That command is not available in this version. /help shows what there is.
 unexpected = Something unexpected went wrong; the details are in the log. The bot itself is unharmed.
 
 ## People
@@ -39,8 +38,13 @@ help =
     /start — the greeting
     /agents — the agents, to choose one
     /master — back to Master
+    /reset — forget this conversation
     /status — how the bot is
-help-admin = /mechanic — make a new agent or change one
+help-admin =
+    /mechanic — make a new agent or change one
+    /deploy, /abort — decide on the change that waits
+    /rollback — take the last change back
+    /why — where a behaviour comes from
 agents =
     { $count ->
         [0] There are no agents yet besides these. /mechanic makes one.
@@ -65,6 +69,7 @@ sandbox-enforced = enforced ({ $ways })
 sandbox-limits-only = limits only ({ $reason })
 sandbox-refused = refused ({ $reason })
 warning-unsandboxed = Code of candidates is not isolated on this machine.
+warning-safe-mode = Safe mode: the agents made here are switched off, because the bot does not start with them. Cause: { $cause }. /rollback takes the last change back, /mechanic can mend it.
 menu-start = The greeting
 menu-help = What I can do
 menu-agents = Choose an agent
@@ -143,6 +148,42 @@ state-deploying = deploying
 state-deployed = deployed
 state-aborted = aborted
 state-failed = failed
+
+## Correcting, taking back, explaining
+
+mechanic-replanning = 🤔 I take that as a correction of change { $change } and plan it anew...
+mechanic-question = ❓ { $question }
+plan-tables = Tables: { $tables }
+plan-tools = Tools: { $tools }
+plan-estimate = Changes here cost about ${ $cost }.
+rounds-same = Round { $round } failed exactly as the one before, so more rounds would only cost money.
+card-rolled-back = ↩️ Rolled back
+button-retry = Retry
+button-diff = Diff
+tap-retry = Trying again...
+diff-title = Change { $change }, page { $page } of { $pages }
+diff-file = The whole change { $change }
+deploy-returned = ↩️ The new version did not hold, so the old one serves again and the change was taken out of main. Cause: { $cause }
+rollback-begun = ↩️ Change { $change } ({ $branch }) is taken back; the version without it is being started...
+rollback-done = ↩️ Rolled back: change { $change } is not in the bot any more.
+rollback-stuck = ❌ Change { $change } was taken out of main, but the version without it does not start, so the present one keeps serving. Cause: { $cause }
+rollback-failed = Nothing was rolled back: { $cause }.
+rollback-told = ↩️ { $who } rolls back change { $change } ({ $branch }).
+abort-nothing = There is no change that could be aborted.
+abort-begun = Change { $change } is being aborted...
+deploy-nothing = No change is waiting to be deployed.
+reset-done = Forgotten. Master answers from here on.
+state-rolled-back = rolled back
+why-unknown = Nothing that was made here is behind { $agent }. Name an agent, such as /why echo, or send /why as a reply to a message of mine.
+why-agent = Agent: { $agent }
+why-request = First asked for: { $request }
+why-correction = Corrected: { $text }
+why-last-request = Last changed by: { $request }
+why-commit = Commit: { $commit } (change { $change })
+why-pull-request = Pull request: { $url }
+why-approved = Approved by: { $who }
+why-checks = Checks passed: { $checks }
+why-cost = Cost: ${ $cost }
 
 ## The offline model
 

@@ -10,7 +10,6 @@ attachment-not-yet = Голосовые сообщения, картинки и 
 model-unavailable = Языковая модель не отвечает: { $cause }. Команды и агенты, которым модель не нужна, работают.
 agent-cannot = Не получилось: { $cause }.
 agent-broke = { $title } споткнулся об ошибку в собственном коде и не смог ответить. Попросите Механика исправить: /mechanic
-not-yet = Этой команды в этой версии нет. /help покажет, что есть.
 unexpected = Случилось что-то непредвиденное; подробности в журнале. Сам бот не пострадал.
 
 ## Люди
@@ -39,8 +38,13 @@ help =
     /start — приветствие
     /agents — выбрать агента
     /master — вернуться к Мастеру
+    /reset — забыть этот разговор
     /status — состояние бота
-help-admin = /mechanic — создать агента или изменить его
+help-admin =
+    /mechanic — создать агента или изменить его
+    /deploy, /abort — решить об изменении, которое ждёт
+    /rollback — вернуть последнее изменение назад
+    /why — откуда взялось поведение
 agents =
     { $count ->
         [0] Других агентов пока нет. /mechanic сделает нового.
@@ -66,6 +70,7 @@ sandbox-enforced = действует ({ $ways })
 sandbox-limits-only = только ограничения ресурсов ({ $reason })
 sandbox-refused = недоступна ({ $reason })
 warning-unsandboxed = Код кандидатов на этой машине не изолирован.
+warning-safe-mode = Безопасный режим: сделанные здесь агенты выключены, потому что с ними бот не запускается. Причина: { $cause }. /rollback вернёт последнее изменение назад, /mechanic может исправить.
 menu-start = Приветствие
 menu-help = Что я умею
 menu-agents = Выбрать агента
@@ -153,6 +158,42 @@ state-deploying = развёртывается
 state-deployed = развёрнуто
 state-aborted = отменено
 state-failed = не удалось
+
+## Поправить, вернуть, объяснить
+
+mechanic-replanning = 🤔 Понимаю это как поправку к изменению { $change } и планирую заново...
+mechanic-question = ❓ { $question }
+plan-tables = Таблицы: { $tables }
+plan-tools = Инструменты: { $tools }
+plan-estimate = Изменения здесь стоят около ${ $cost }.
+rounds-same = Раунд { $round } не удался точно так же, как предыдущий: новые раунды только тратили бы деньги.
+card-rolled-back = ↩️ Откачено
+button-retry = Повторить
+button-diff = Diff
+tap-retry = Пробую ещё раз...
+diff-title = Изменение { $change }, страница { $page } из { $pages }
+diff-file = Изменение { $change } целиком
+deploy-returned = ↩️ Новая версия не удержалась, поэтому снова работает прежняя, а изменение убрано из main. Причина: { $cause }
+rollback-begun = ↩️ Изменение { $change } ({ $branch }) откатывается; запускаю версию без него...
+rollback-done = ↩️ Откат выполнен: изменения { $change } в боте больше нет.
+rollback-stuck = ❌ Изменение { $change } убрано из main, но версия без него не запускается, поэтому работает нынешняя. Причина: { $cause }
+rollback-failed = Ничего не откачено: { $cause }.
+rollback-told = ↩️ { $who } откатывает изменение { $change } ({ $branch }).
+abort-nothing = Нет изменения, которое можно отменить.
+abort-begun = Отменяю изменение { $change }...
+deploy-nothing = Нет изменения, которое ждёт развёртывания.
+reset-done = Всё забыто. Дальше отвечает Мастер.
+state-rolled-back = откачено
+why-unknown = За { $agent } не стоит ничего, что сделано здесь. Назовите агента, например /why echo, или ответьте /why на моё сообщение.
+why-agent = Агент: { $agent }
+why-request = Первая просьба: { $request }
+why-correction = Поправка: { $text }
+why-last-request = Последнее изменение по просьбе: { $request }
+why-commit = Коммит: { $commit } (изменение { $change })
+why-pull-request = Pull request: { $url }
+why-approved = Одобрил: { $who }
+why-checks = Пройдены проверки: { $checks }
+why-cost = Стоимость: ${ $cost }
 
 ## Офлайн-модель
 

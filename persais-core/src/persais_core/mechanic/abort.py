@@ -9,7 +9,12 @@ from persais_core.mechanic.workshop import Workshop
 
 
 async def abort(shop: Workshop, change: Change, *, user_id: int) -> Change:
-    """Close the pull request and remove branch, remote branch, worktree and scratch; repeating it changes nothing."""
+    """Close the pull request and remove branch, remote branch, worktree and scratch; repeating it changes nothing.
+
+    What was merged is not touched: that is rolled back, not aborted.
+    """
+    if change.state.is_over or change.state is ChangeState.DEPLOYING:
+        return change
     if change.pull_request is not None:
         await shop.forge.close(change.pull_request)
     await deploy.clear(shop, change, keep_branch=False)

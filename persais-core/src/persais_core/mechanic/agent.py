@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from persais_core import errors, texts
 from persais_core.agents.base import Agent
 from persais_core.agents.context import TurnContext
+from persais_core.domain.changes import Change
 from persais_core.domain.chats import Language, Message, Reply
 from persais_core.mechanic.ledger import Ledger
 from persais_core.tools.base import Context
 
 MAX_REQUEST = 4000  # characters
+NEW_REQUEST = re.compile(
+    r"\b(create|new|another|add|build|delete|remove|make (me )?an? )\b|\bсозда|\bнов(ый|ого|ую|ая)\b|\bдобав|\bудали"
+    r"|\bсдела(й|ть) (мне )?(агент|инструмент|таблиц)",
+    re.IGNORECASE,
+)
 
 
 class Mechanic(Agent):
@@ -40,5 +47,18 @@ class Mechanic(Agent):
             return Reply(text=texts.say(language, "mechanic-empty"))
         if len(request) > MAX_REQUEST:
             return Reply(text=texts.say(language, "mechanic-too-long", size=len(request), limit=MAX_REQUEST))
-        await self._ledger.open(lane=turn.lane, user=context.user, request=request, turn_id=turn.id)
+        before = await self._ledger.newest_open(turn.lane)
+        corrects = before if before is not None and is_correction(before, request) else None
+        await self._ledger.open(lane=turn.lane, user=context.user, request=request, turn_id=turn.id, corrects=corrects)
         return ""
+
+
+def is_correction(before: Change, words: str) -> bool:
+    """Whether words said while a change is open are about that change.
+
+    An answer to its question always is. Otherwise they are, unless they ask for something new by one of the words that
+    people use for that; this is shown at once, and a wrong guess costs a tap on [Abort].
+    """
+    if before.plan is not None and before.plan.question is not None:
+        return True
+    return not NEW_REQUEST.search(words)

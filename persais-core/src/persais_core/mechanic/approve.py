@@ -17,6 +17,13 @@ from persais_core.domain.chats import Lane, Reply, User, Value
 from persais_core.mechanic.ledger import Ledger, lock
 from persais_core.queue import jobs, outbox
 
+WORKS_IN = {
+    "deploy": {ChangeState.AWAITING_APPROVAL},
+    "abort": {ChangeState.AWAITING_APPROVAL, ChangeState.FAILED},
+    "retry": {ChangeState.FAILED},
+}
+"""In which states of a change each button does something."""
+
 
 class Tapped(Value):
     """What to tell whoever tapped: a short note, or an alert they must close."""
@@ -50,7 +57,14 @@ async def press(database: Database, ledger: Ledger, *, user: User, lane: Lane, d
             return Tapped(note="")
         if approval.used_at is not None:
             return Tapped(note=say(language, "tap-used"))
-        if change.state is not ChangeState.AWAITING_APPROVAL or approval.commit != change.commit:
+        if approval.action == "diff":
+            if approval.commit is None:
+                return Tapped(note=say(language, "tap-stale"), alert=True)
+            await jobs.defer(
+                session, "diff", lock=None, change=change.id, chat=lane.chat_id, topic=lane.topic_id, user=user.id
+            )
+            return Tapped(note="")
+        if change.state not in WORKS_IN[approval.action] or approval.commit != change.commit:
             return Tapped(note=say(language, "tap-stale"), alert=True)
         approval.used_at, approval.used_by = datetime.now(UTC), user.id
         audit.record(session, f"change {approval.action}", actor=user.id, subject=subject, commit=approval.commit)

@@ -6,7 +6,7 @@ Both are drawn from the stored change alone; no model writes on them.
 from __future__ import annotations
 
 from persais_core import texts
-from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.changes import Change, ChangeState, Plan
 from persais_core.domain.chats import Button, Reply
 
 _STAGES = ("scaffolding", "coding", "verifying", "delivering")
@@ -38,17 +38,20 @@ def progress(change: Change) -> Reply:
     lines = []
     if change.plan is None:
         if change.state is ChangeState.PLANNING:
-            return Reply(text=say(language, "mechanic-planning"))
-    elif change.plan.question is not None:
-        return Reply(text=_escape(change.plan.question))
+            key = "mechanic-planning" if change.replaces is None else "mechanic-replanning"
+            return Reply(text=say(language, key, change=change.replaces or 0))
+    elif change.plan.question is not None and change.state is ChangeState.PLANNING:
+        return Reply(text=say(language, "mechanic-question", question=_escape(change.plan.question)))
     elif change.plan.decline is not None:
         return Reply(text=say(language, "mechanic-declined", reason=_escape(change.plan.decline)))
     else:
         kind = "mechanic-understood-create" if change.plan.create else "mechanic-understood-edit"
         lines.append(say(language, kind, summary=_escape(change.plan.understood)))
         lines += [f"- `{path}`" for path in planned_files(change)]
+        lines += _plan_lines(change, change.plan)
         lines.append("")
-    if not change.state.is_over and change.commit is None:
+    at_work = not change.state.is_over and change.state is not ChangeState.FAILED
+    if at_work and change.commit is None:
         lines.append(say(language, "mechanic-working"))
     if change.branch:
         lines.append(say(language, "mechanic-branch", branch=change.branch))
@@ -57,7 +60,24 @@ def progress(change: Change) -> Reply:
         lines += ["", say(language, "mechanic-failed", cause=_escape(change.error or ""))]
     elif change.state is ChangeState.ABORTED and change.commit is None:
         lines += ["", say(language, "mechanic-aborted", change=change.id)]
-    return Reply(text="\n".join(lines).strip())
+    return Reply(text="\n".join(lines).strip(), buttons=_buttons(change) if change.commit is None else ())
+
+
+def _plan_lines(change: Change, plan: Plan) -> list[str]:
+    """The tables and tools of a plan, and what planning has cost."""
+    language = change.language
+    tables = [
+        f"{part.name} ({', '.join(f.name for f in part.fields)})" for part in plan.create if part.kind == "schema"
+    ]
+    tools = [part.name for part in plan.create if part.kind == "tool"]
+    lines = []
+    if tables:
+        lines.append(texts.say(language, "plan-tables", tables=_escape(", ".join(tables))))
+    if tools:
+        lines.append(texts.say(language, "plan-tools", tools=_escape(", ".join(tools))))
+    if change.estimate:
+        lines.append(texts.say(language, "plan-estimate", cost=f"{change.estimate:.2f}"))
+    return lines
 
 
 def _stage_lines(change: Change) -> list[str]:
@@ -71,7 +91,7 @@ def _stage_lines(change: Change) -> list[str]:
             mark = "✅"
         elif change.state == stage:
             mark = "⏳"
-        elif now > at and not change.state.is_over:
+        elif at < now <= order.index(ChangeState.DEPLOYED):
             mark = "✅"
         else:
             continue
@@ -98,6 +118,7 @@ def card(change: Change) -> Reply:
         ChangeState.AWAITING_APPROVAL: "card-ready",
         ChangeState.DEPLOYING: "card-deploying",
         ChangeState.DEPLOYED: "card-deployed",
+        ChangeState.ROLLED_BACK: "card-rolled-back",
         ChangeState.ABORTED: "card-aborted",
         ChangeState.FAILED: "card-failed",
     }.get(change.state, "card-ready")
@@ -117,9 +138,12 @@ def card(change: Change) -> Reply:
 
 
 def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
+    say, language = texts.say, change.language
+    if change.state is ChangeState.FAILED and "retry" in change.buttons:
+        actions = ("retry", "abort")
+        return (tuple(Button(text=say(language, f"button-{a}"), data=change.buttons[a]) for a in actions),)
     if change.state is not ChangeState.AWAITING_APPROVAL:
         return ()
-    say, language = texts.say, change.language
     row = [
         Button(text=say(language, "button-deploy"), data=change.buttons["deploy"]),
         Button(text=say(language, "button-abort"), data=change.buttons["abort"]),
@@ -128,7 +152,10 @@ def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
         row.append(Button(text=say(language, "button-view"), data=change.buttons["view"]))
     elif change.pull_request_url:
         row.append(Button(text=say(language, "button-view"), url=change.pull_request_url))
-    return (tuple(row),)
+    second = (
+        [Button(text=say(language, "button-diff"), data=change.buttons["diff"])] if "diff" in change.buttons else []
+    )
+    return (tuple(row), tuple(second)) if second else (tuple(row),)
 
 
 def _escape(text: str) -> str:

@@ -28,6 +28,8 @@ async def write(shop: Workshop, change: Change) -> CodeResult:
     """
     if change.plan is None or change.base is None or change.branch is None:
         raise errors.ChangeError("there is no branch yet")
+    booking = Booking(purpose="code", user_id=change.user_id, change_id=change.id)
+    left = await shop.models.check_budget(booking)
     folder = shop.worktree(change.branch)
     files = cards.planned_files(change)
     scratch = shop.scratch(change.id) / f"round-{change.round}"
@@ -51,6 +53,7 @@ async def write(shop: Workshop, change: Change) -> CodeResult:
         base_url=shop.settings.model_url or "",
         api_key=SecretStr(shop.settings.model_key),
         timeout_seconds=shop.settings.coder_timeout,
+        max_cost=left if left != float("inf") else None,
         scratch=scratch,
     )
     # On a new machine its environment may still be on its way; this waits for it, or makes it.
@@ -58,7 +61,7 @@ async def write(shop: Workshop, change: Change) -> CodeResult:
     result = await shop.coder.run(job)
     await shop.models.book(
         shop.models.coder,
-        Booking(purpose="code", user_id=change.user_id, change_id=change.id),
+        booking,
         result.tokens_in,
         result.tokens_out,
         result.cost,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from persais_core import audit, errors
 from persais_core.db.tables.evolution import Approval
@@ -11,7 +13,10 @@ from persais_core.forges.base import PullRequestLink
 from persais_core.mechanic.workshop import Workshop
 from persais_core.settings import TELEGRAM_API_URL
 
-ACTIONS = ("deploy", "abort", "view")
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+ACTIONS = ("diff", "deploy", "abort", "view")
 
 
 async def deliver(shop: Workshop, change: Change) -> Change:
@@ -26,17 +31,14 @@ async def deliver(shop: Workshop, change: Change) -> Change:
         branch=change.branch, head=commit, base=change.base, title=_title(change), body=_body(change)
     )
     async with shop.ledger.changing(change.id) as (session, current):
-        buttons = {action: secrets.token_urlsafe(18) for action in ACTIONS}
-        for action, nonce in buttons.items():
-            session.add(Approval(nonce=nonce, change_id=change.id, action=action, commit=commit))
-        if _opens_links(shop, link):
-            del buttons["view"]
+        actions = [action for action in ACTIONS if action != "view" or not _opens_links(shop, link)]
+        buttons = new_buttons(session, current.model_copy(update={"commit": commit}), actions)
         changed = current.model_copy(
             update={
                 "commit": commit,
                 "pull_request": link.number,
                 "pull_request_url": link.url,
-                "buttons": {action: f"c:{nonce}" for action, nonce in buttons.items()},
+                "buttons": buttons,
                 "state": ChangeState.AWAITING_APPROVAL,
             }
         )
@@ -53,6 +55,18 @@ async def deliver(shop: Workshop, change: Change) -> Change:
     return changed
 
 
+def new_buttons(session: AsyncSession, change: Change, actions: Sequence[str]) -> dict[str, str]:
+    """Make the buttons of a card, each bound to the change and its present commit.
+
+    Returns:
+        What each button carries, by action.
+    """
+    buttons = {action: secrets.token_urlsafe(18) for action in actions}
+    for action, nonce in buttons.items():
+        session.add(Approval(nonce=nonce, change_id=change.id, action=action, commit=change.commit))
+    return {action: f"c:{nonce}" for action, nonce in buttons.items()}
+
+
 def _opens_links(shop: Workshop, link: PullRequestLink) -> bool:
     """Telegram refuses buttons with a link to this computer; another Bot API server at home takes them."""
     local = link.url.startswith(("http://127.0.0.1", "http://localhost"))
@@ -67,7 +81,10 @@ def _title(change: Change) -> str:
 def _message(change: Change) -> str:
     return (
         f"{_title(change)}\n\n{_quoted(change.request)}\n\n"
-        f"Persais-Change: {change.id}\nPersais-Requested-By: {change.user_id}\n"
+        + "".join(f"Correction\n{_quoted(text)}\n\n" for text in change.corrections)
+        + f"Persais-Change: {change.id}\nPersais-Requested-By: {change.user_id}\n"
+        f"Persais-Checks: {' '.join(v.check for v in change.verdicts if v.passed)}\n"
+        f"Persais-Cost: {change.cost:.4f}\n"
     )
 
 

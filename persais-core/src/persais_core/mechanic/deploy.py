@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 from persais_core import audit, errors, texts
 from persais_core.db.tables.evolution import Deployment
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Reply
+from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
+from persais_core.queue.inbox import Inbox
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 
 async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
     """Merge the delivered commit and ask that it should serve; repeating it changes nothing."""
     if change.pull_request is None or change.commit is None:
         raise errors.ChangeError("there is no pull request yet")
+    async with shop.ledger.changing(change.id) as (session, current):
+        # Before the merge: from here on the change can be rolled back, but not aborted any more.
+        if current.state.is_over:
+            raise errors.ChangeError("the change was called off meanwhile")
+        await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.DEPLOYING}))
     merged = await shop.forge.merge(change.pull_request, head=change.commit)
     async with shop.ledger.changing(change.id) as (session, current):
-        changed = current.model_copy(update={"state": ChangeState.DEPLOYING})
+        changed = current.model_copy(update={"merge_commit": merged})
         await shop.ledger.write(session, changed)
         await shop.deployer.request(session, commit=merged, change_id=change.id)
         audit.record(session, "merged", actor=user_id, subject=f"change {change.id}", commit=merged)
@@ -32,38 +43,68 @@ async def finish(shop: Workshop, deployment_id: int) -> None:
     if deployment is None or deployment.change_id is None:
         return
     change = await shop.ledger.get(deployment.change_id)
-    if change.state is not ChangeState.DEPLOYING:
+    if change.state is ChangeState.ROLLED_BACK:
+        await _tell_rollback(shop, change, deployment)
+    elif deployment.commit != change.merge_commit:
         return
-    serving = deployment.state == "serving"
-    cause = deployment.cause or "?"
-    if not serving:
-        await shop.forge.revert(deployment.commit, reason=f"The new version did not start serving: {cause}")
+    elif deployment.state == "serving" and change.state is ChangeState.DEPLOYING:
+        await _tell_deployed(shop, change, deployment)
+    elif deployment.state == "failed" and change.state in {ChangeState.DEPLOYING, ChangeState.DEPLOYED}:
+        await _take_back(shop, change, deployment)
+
+
+async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment) -> None:
     seconds = (deployment.finished_at - deployment.requested_at).total_seconds() if deployment.finished_at else 0.0
     async with shop.ledger.changing(change.id) as (session, current):
-        text = (
-            texts.say(change.language, "deployed")
-            if serving
-            else texts.say(change.language, "deploy-failed", cause=cause)
-        )
         changed = current.model_copy(
             update={
-                "state": ChangeState.DEPLOYED if serving else ChangeState.FAILED,
-                "error": None if serving else texts.say(change.language, "deploy-failed-card"),
+                "state": ChangeState.DEPLOYED,
+                "buttons": {},
                 "stages": current.stages | {"deploying": round(seconds, 2)},
             }
         )
         await shop.ledger.write(session, changed)
-        lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
-        await outbox.put(session, lane, Reply(text=text, plain=True), key=f"change:{change.id}:deployed")
-        audit.record(
-            session,
-            "deployed",
-            subject=f"change {change.id}",
-            commit=deployment.commit,
-            outcome="ok" if serving else "failed",
-            cause=deployment.cause,
+        await _say(
+            session, change, texts.say(change.language, "deployed"), f"change:{change.id}:{deployment.id}:deployed"
         )
-    await clear(shop, changed, keep_branch=not serving)
+        audit.record(session, "deployed", subject=f"change {change.id}", commit=deployment.commit)
+    await clear(shop, changed, keep_branch=False)
+
+
+async def _take_back(shop: Workshop, change: Change, deployment: Deployment) -> None:
+    """The new version failed, at once or while it was watched: main gets a revert, and the owner the cause."""
+    cause = shop.redactor.text(deployment.cause or "?")
+    reverted = await shop.forge.revert(deployment.commit, reason=f"The new version did not hold: {cause}")
+    async with shop.ledger.changing(change.id) as (session, current):
+        fields = {
+            "state": ChangeState.FAILED,
+            "error": texts.say(change.language, "deploy-failed-card"),
+            "buttons": new_buttons(session, current, ("retry", "abort")),
+        }
+        await shop.ledger.write(session, current.model_copy(update=fields))
+        key = "deploy-failed" if change.state is ChangeState.DEPLOYING else "deploy-returned"
+        text = texts.say(change.language, key, cause=cause)
+        await _say(session, change, text, f"change:{change.id}:{deployment.id}:failed")
+        audit.record(session, "deployed", subject=f"change {change.id}", commit=reverted, outcome="failed", cause=cause)
+    await _answer_again(shop, deployment)
+
+
+async def _answer_again(shop: Workshop, deployment: Deployment) -> None:
+    """The version that serves again answers what the one that was taken back could not."""
+    await Inbox(shop.database).again(deployment.requested_at)
+
+
+async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment) -> None:
+    serving = deployment.state == "serving"
+    key = "rollback-done" if serving else "rollback-stuck"
+    text = texts.say(change.language, key, change=change.id, cause=deployment.cause or "")
+    async with shop.database.session() as session:
+        await _say(session, change, text, f"change:{change.id}:{deployment.id}:rollback")
+
+
+async def _say(session: AsyncSession, change: Change, text: str, key: str) -> None:
+    lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
+    await outbox.put(session, lane, Reply(text=text, plain=True), key=key)
 
 
 async def clear(shop: Workshop, change: Change, *, keep_branch: bool) -> None:

@@ -1,10 +1,11 @@
 r"""The life of a change as one LangGraph graph on the Postgres checkpointer.
 
     plan -> branch -> scaffold -> code -> verify -> deliver -> approve -> deploy
-                                   ^_________|                    \-> abort
+                                   ^_________|
 
 The graph remembers which step comes next; what the steps know is in the stored change. Each step may be repeated: a
 kill in the middle of one repeats it and nothing else. The graph waits in `approve` for a tap, for as long as it takes.
+Aborting, trying again and rolling back are not steps: they end a thread from outside, wherever it is.
 """
 
 from __future__ import annotations
@@ -22,10 +23,25 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
 from persais_core import audit, errors, texts
-from persais_core.domain.changes import Change, ChangeState, Verdict
-from persais_core.mechanic import abort, branch, code, deliver, deploy, plan, scaffold, verify
+from persais_core.domain.changes import Change, ChangeState, Plan, Verdict
+from persais_core.domain.chats import Lane
+from persais_core.mechanic import (
+    abort,
+    branch,
+    code,
+    deliver,
+    deploy,
+    diff,
+    plan,
+    retry,
+    rollback,
+    rounds,
+    scaffold,
+    verify,
+)
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
+from persais_core.queue import outbox
 from persais_core.security.redact import Redactor
 
 log = structlog.get_logger(__name__)
@@ -40,7 +56,6 @@ class State(BaseModel):
     change: int
     going: bool = True
     passed: bool = False
-    decision: str = ""
     user: int = 0
 
 
@@ -62,11 +77,16 @@ async def _plan(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     change = await shop.ledger.get(state.change)
     if change.plan is None:
         made, base = await _timed(shop, change.id, "planning", plan.make(shop, change))
-        works = bool(made.create or made.edit)
-        change = await shop.ledger.update(
-            change.id, plan=made, base=base, state=ChangeState.SCAFFOLDING if works else ChangeState.ABORTED
-        )
-    return {"going": not change.state.is_over}
+        estimate = await shop.ledger.usual_cost()
+        change = await shop.ledger.update(change.id, plan=made, base=base, estimate=estimate, state=_planned(made))
+    return {"going": change.state is ChangeState.SCAFFOLDING}
+
+
+def _planned(plan: Plan) -> ChangeState:
+    """Work begins by itself; a question waits for its answer, and what is declined is over."""
+    if plan.question is not None:
+        return ChangeState.PLANNING
+    return ChangeState.ABORTED if plan.decline is not None else ChangeState.SCAFFOLDING
 
 
 async def _branch(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
@@ -84,7 +104,7 @@ async def _scaffold(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
     change = await shop.ledger.get(state.change)
     await _timed(shop, change.id, "scaffolding", scaffold.make(shop, change))
-    await shop.ledger.update(change.id, state=ChangeState.CODING, round=1, verdicts=())
+    await shop.ledger.update(change.id, state=ChangeState.CODING, round=1, verdicts=(), last_failure="")
     return {}
 
 
@@ -124,14 +144,23 @@ async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     await shop.ledger.update(change.id, unsandboxed=isolation.state != "enforced")
     files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))
     passed = all(verdict.passed for verdict in verdicts)
+    failure = rounds.signature(verdicts)
     if passed:
         await shop.ledger.update(change.id, files=files, verdicts=verdicts, state=ChangeState.DELIVERING)
+    elif failure == change.last_failure:
+        await shop.ledger.update(change.id, files=files, verdicts=verdicts)
+        raise errors.ChangeError(texts.say(change.language, "rounds-same", round=change.round))
     elif change.round >= MAX_ROUNDS:
         failed = ", ".join(verdict.check for verdict in verdicts if not verdict.passed)
         raise errors.ChangeError(texts.say(change.language, "rounds-over", rounds=MAX_ROUNDS, checks=failed))
     else:
         await shop.ledger.update(
-            change.id, files=files, verdicts=verdicts, round=change.round + 1, state=ChangeState.CODING
+            change.id,
+            files=files,
+            verdicts=verdicts,
+            last_failure=failure,
+            round=change.round + 1,
+            state=ChangeState.CODING,
         )
     return {"passed": passed}
 
@@ -146,18 +175,12 @@ async def _deliver(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
 
 async def _approve(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     answer = interrupt({"change": state.change})  # nothing before this line may have an effect: it runs again
-    return {"decision": answer["decision"], "user": answer["user"]}
+    return {"user": answer["user"]}
 
 
 async def _deploy(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
     await deploy.request(shop, await shop.ledger.get(state.change), user_id=state.user)
-    return {}
-
-
-async def _abort(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
-    shop = runtime.context
-    await abort.abort(shop, await shop.ledger.get(state.change), user_id=state.user)
     return {}
 
 
@@ -167,10 +190,6 @@ def _after_plan(state: State) -> Literal["branch", "__end__"]:
 
 def _after_verify(state: State) -> Literal["deliver", "code"]:
     return "deliver" if state.passed else "code"
-
-
-def _after_approve(state: State) -> Literal["deploy", "abort"]:
-    return "deploy" if state.decision == "deploy" else "abort"
 
 
 def _builder() -> StateGraph[State, Workshop, State, State]:
@@ -185,7 +204,6 @@ def _builder() -> StateGraph[State, Workshop, State, State]:
         "deliver": _deliver,
         "approve": _approve,
         "deploy": _deploy,
-        "abort": _abort,
     }
     for name, step in steps.items():
         builder.add_node(name, step)  # type: ignore[call-overload]
@@ -196,9 +214,8 @@ def _builder() -> StateGraph[State, Workshop, State, State]:
     builder.add_edge("code", "verify")
     builder.add_conditional_edges("verify", _after_verify)
     builder.add_edge("deliver", "approve")
-    builder.add_conditional_edges("approve", _after_approve)
+    builder.add_edge("approve", "deploy")
     builder.add_edge("deploy", END)
-    builder.add_edge("abort", END)
     return builder
 
 
@@ -220,22 +237,55 @@ class Evolution:
         await self._go(change, None)
 
     async def decide(self, change: int, decision: str, user: int) -> None:
-        """Go on after a tap on [Deploy] or [Abort]."""
-        await self._go(change, {"decision": decision, "user": user})
+        """Do what was decided: deploy, abort, or try again."""
+        if decision == "deploy":
+            await self._go(change, {"user": user})
+            return
+        shop = await self._shop()
+        found = await self._ledger.get(change)
+        if decision == "abort":
+            await abort.abort(shop, found, user_id=user)
+        elif decision == "retry" and found.state is ChangeState.FAILED:
+            await retry.prepare(shop, found)
+            await self._go(change, None)
+
+    async def rollback(self, what: str, user: int, chat: int, topic: int) -> None:
+        """Take a deployed change back out of main; its deployment tells when that serves."""
+        await rollback.request(await self._shop(), what, user_id=user, lane=Lane(chat_id=chat, topic_id=topic))
 
     async def deployed(self, deployment: int) -> None:
         """A deployment has ended, well or not."""
         await deploy.finish(await self._shop(), deployment)
 
+    async def diff(
+        self, change: int, chat: int, topic: int, user: int, page: int = 1, message: int | None = None
+    ) -> None:
+        """Show a page of a change's diff: as a new message, or in the one whose button was tapped."""
+        shop = await self._shop()
+        found = await self._ledger.get(change)
+        if found.base is None or found.commit is None:
+            return
+        text = shop.redactor.text(await shop.repository.diff(found.base, found.commit))
+        lane = Lane(chat_id=chat, topic_id=topic)
+        async with shop.database.session() as session:
+            key = await outbox.key_of(session, chat, message) if message is not None else None
+            if key is None:
+                key = f"diff:{change}:{time.time_ns()}"
+                if whole := diff.file(found, text, found.language):
+                    await outbox.put(session, lane, whole, key=f"{key}:file")
+            elif not key.startswith(f"diff:{change}:"):
+                return  # a forged tap under some other message
+            await outbox.show(session, lane, diff.reply(found, text, page, found.language), key=key)
+
     async def _go(self, change_id: int, answer: dict[str, Any] | None) -> None:
         change = await self._ledger.get(change_id)
-        if change.state.is_over:
+        if change.state.is_over or change.state is ChangeState.FAILED:
             return
         try:
             shop = await self._shop()
             # A saver of its own: LangGraph's holds one lock for all that share it.
             graph = self._builder.compile(checkpointer=AsyncPostgresSaver(await shop.database.graph_pool()))
-            config: RunnableConfig = {"configurable": {"thread_id": f"change:{change_id}"}}
+            config: RunnableConfig = {"configurable": {"thread_id": f"change:{change_id}:{change.attempt}"}}
             snapshot = await graph.aget_state(config)
             if not snapshot.created_at:
                 given: Any = State(change=change_id)
@@ -255,7 +305,10 @@ class Evolution:
     async def _fail(self, change_id: int, cause: str) -> None:
         cause = self._redactor.text(cause)
         async with self._ledger.changing(change_id) as (session, change):
+            if change.state.is_over:
+                return  # called off meanwhile; whatever went wrong then does not matter
+            buttons = deliver.new_buttons(session, change, ("retry", "abort"))
             await self._ledger.write(
-                session, change.model_copy(update={"state": ChangeState.FAILED, "error": cause, "buttons": {}})
+                session, change.model_copy(update={"state": ChangeState.FAILED, "error": cause, "buttons": buttons})
             )
             audit.record(session, "change failed", subject=f"change {change_id}", outcome="failed", cause=cause)

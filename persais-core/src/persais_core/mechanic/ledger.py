@@ -39,11 +39,14 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def open(self, *, lane: Lane, user: User, request: str, turn_id: int | None) -> Change:
+    async def open(
+        self, *, lane: Lane, user: User, request: str, turn_id: int | None, corrects: Change | None = None
+    ) -> Change:
         """Note a request, show that it was heard, and put its job in the queue; all or nothing.
 
         Args:
             turn_id: the turn that asked; asking again for the same turn gives the same change.
+            corrects: a change whose plan `request` corrects: it is called off, and its request planned anew.
         """
         async with self._database.session() as session:
             if turn_id is not None:
@@ -63,11 +66,15 @@ class Ledger:
                 user_id=user.id,
                 turn_id=turn_id,
                 language=user.language,
-                request=request,
+                request=corrects.request if corrects else request,
+                corrections=(*corrects.corrections, request) if corrects else (),
+                replaces=corrects.id if corrects else None,
             )
             row.body = change.model_dump(mode="json")
             audit.record(session, "change requested", actor=user.id, subject=f"change {row.id}")
             await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
+            if corrects:
+                await _stop(session, corrects.id, actor=user.id)
             await jobs.defer(session, "change", lock=lock(change.id), change=change.id)
         return change
 
@@ -88,6 +95,47 @@ class Ledger:
         async with self._database.session() as session:
             rows = await session.execute(
                 select(ChangeRow).where(col(ChangeRow.state).not_in(OVER)).order_by(col(ChangeRow.id))
+            )
+            return [_value(row) for row in rows.scalars()]
+
+    async def stop(self, change_id: int, *, actor: int) -> bool:
+        """Call a change off, whatever it is doing.
+
+        Returns:
+            False when it is too late: it is over, or being deployed.
+        """
+        async with self.changing(change_id) as (session, change):
+            if change.state.is_over or change.state is ChangeState.DEPLOYING:
+                return False
+            await _stop(session, change_id, actor=actor)
+        return True
+
+    async def usual_cost(self) -> float:
+        """The middle of what the last 20 deployed changes cost, in US dollars; 0 where there were none."""
+        costs = sorted(change.cost for change in (await self.deployed())[:20])
+        return costs[len(costs) // 2] if costs else 0.0
+
+    async def newest_open(self, lane: Lane) -> Change | None:
+        """The change of a lane that was asked for last and is not over."""
+        mine = [c for c in await self.open_changes() if (c.chat_id, c.topic_id) == (lane.chat_id, lane.topic_id)]
+        return mine[-1] if mine else None
+
+    async def all_with_file(self, path: str) -> list[Change]:
+        """The deployed changes that touched a file, oldest first."""
+        wanted = col(ChangeRow.body)["files"].contains([path])
+        async with self._database.session() as session:
+            rows = await session.execute(
+                select(ChangeRow)
+                .where(wanted, col(ChangeRow.state) == ChangeState.DEPLOYED)
+                .order_by(col(ChangeRow.id))
+            )
+            return [_value(row) for row in rows.scalars()]
+
+    async def deployed(self) -> list[Change]:
+        """The changes that serve, the one deployed last first."""
+        async with self._database.session() as session:
+            rows = await session.execute(
+                select(ChangeRow).where(col(ChangeRow.state) == ChangeState.DEPLOYED).order_by(col(ChangeRow.id).desc())
             )
             return [_value(row) for row in rows.scalars()]
 
@@ -123,6 +171,12 @@ class Ledger:
         await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
         if change.commit is not None:
             await outbox.show(session, lane, cards.card(change), key=cards.card_key(change))
+
+
+async def _stop(session: AsyncSession, change_id: int, *, actor: int) -> None:
+    """Cancel what a change is doing, and put the clearing up next in its queue."""
+    await jobs.cancel(session, lock(change_id))
+    await jobs.defer(session, "decide", lock=lock(change_id), change=change_id, decision="abort", user=actor)
 
 
 def _value(row: ChangeRow) -> Change:

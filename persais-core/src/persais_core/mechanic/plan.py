@@ -41,7 +41,7 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
             "schemas": names["schemas"],
             "files": [path for path in files if path.startswith(("bot/", "tests/")) and path.endswith(".py")],
         },
-        "corrections": [],
+        "corrections": list(change.corrections),
     }
     messages: list[Said] = [
         ("system", workshop.render("planner")),

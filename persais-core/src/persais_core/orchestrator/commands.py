@@ -11,7 +11,7 @@ from persais_core.domain.changes import Change
 from persais_core.domain.chats import Button, Language, Reply, User
 from persais_core.queue.inbox import CHOOSE_AGENT
 
-BUILT_IN = ("start", "help", "agents", "status", "claim")
+BUILT_IN = ("start", "help", "agents", "status", "claim", "abort", "deploy", "rollback", "why", "reset")
 """Names that no agent may take, with `mechanic` and `master`."""
 
 
@@ -24,7 +24,7 @@ class Facts:
     database: str
     model: str
     sandbox: str
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def start(user: User, registry: Registry) -> Reply:
@@ -70,8 +70,7 @@ def status(user: User, facts: Facts, agent: Agent | None, changes: list[Change])
             agent=_plain(title),
         )
     ]
-    if facts.warning:
-        lines.insert(0, f"🔴 {facts.warning}\n")
+    lines[:0] = [f"🔴 {_plain(warning)}\n" for warning in facts.warnings]
     lines.append(texts.say(language, "status-changes", count=len(changes)))
     for change in changes:
         state = texts.say(language, f"state-{change.state.value.replace('_', '-')}")

@@ -16,26 +16,32 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from persais_core import texts
-from persais_core.channels.base import Channel, Incoming
+from persais_core.channels.base import Channel, Incoming, Press
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
 from persais_core.db.tables.chats import Turn as TurnRow
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
-from persais_core.mechanic import approve
+from persais_core.mechanic import approve, diff, why
 from persais_core.mechanic.ledger import Ledger
 from persais_core.orchestrator import commands
-from persais_core.orchestrator.graph import Orchestrator
-from persais_core.queue import outbox
+from persais_core.orchestrator.graph import Answer, Orchestrator
+from persais_core.queue import jobs, outbox
 from persais_core.queue.inbox import CHOOSE_AGENT, Inbox
 from persais_core.security.access import Access, Claim, Standing
 
 log = structlog.get_logger(__name__)
 
+FIRST_TURNS = 5
 TYPING_EVERY = 4.0  # seconds; Telegram shows it for five
 
 
 class Dispatch:
-    """Works on what the inbox holds; its methods are the queue's jobs."""
+    """Works on what the inbox holds; its methods are the queue's jobs.
+
+    Args:
+        first_turns: filled here: of each agent, how many of its first five turns there were, and how many broke.
+    """
 
     def __init__(
         self,
@@ -46,10 +52,18 @@ class Dispatch:
         orchestrator: Orchestrator,
         ledger: Ledger,
         facts: Callable[[Language], Awaitable[commands.Facts]],
+        first_turns: dict[str, tuple[int, int]],
     ) -> None:
         self._database, self._channel, self._access = database, channel, access
         self._orchestrator, self._ledger, self._facts = orchestrator, ledger, facts
         self._inbox = Inbox(database)
+        self._first_turns = first_turns
+
+    def _count(self, answer: Answer) -> None:
+        """Watch the first turns of each agent: a new release that breaks in them is taken back."""
+        turns, broken = self._first_turns.get(answer.agent, (0, 0))
+        if turns < FIRST_TURNS:
+            self._first_turns[answer.agent] = (turns + 1, broken + answer.broke)
 
     async def turn(self, turn: int) -> None:
         """Answer a turn."""
@@ -69,15 +83,20 @@ class Dispatch:
         if incoming.press:
             await self._channel.answer_press(incoming.press.id)
         value = Turn(id=turn, lane=incoming.lane, user=user, message=message)
+        answer: Answer | None = None
         async with self._typing(incoming.lane):
             try:
-                replies = await self._command(value) or await self._orchestrator.answer(value)
+                replies = await self._command(value)
+                if replies is None:
+                    answer = await self._orchestrator.answer(value)
+                    replies = answer.replies
+                    self._count(answer)
             except (DBAPIError, psycopg.Error):
                 raise  # the database comes back, and the queue tries again
             except Exception as error:  # a bug of ours: tried again it would only hold up the lane
                 log.exception("a turn broke", turn=turn, error_type=type(error).__name__)
                 replies = (Reply(text=texts.say(user.language, "unexpected"), plain=True),)
-        await self._done(turn, replies, incoming.lane)
+        await self._done(turn, replies, incoming.lane, answer)
 
     async def urgent(self, update: int) -> None:
         """Act on a tap or an emergency command, beside the lane."""
@@ -88,6 +107,8 @@ class Dispatch:
         if incoming.press is not None:
             if user is None:
                 tapped = approve.Tapped(note=texts.say(incoming.user.language, "stranger"), alert=True)
+            elif incoming.press.data.startswith(diff.PRESS):
+                tapped = await self._turn_page(incoming.press, incoming.lane, user)
             else:
                 tapped = await approve.press(
                     self._database, self._ledger, user=user, lane=incoming.lane, data=incoming.press.data
@@ -97,10 +118,31 @@ class Dispatch:
         replies = refusal
         if user is not None and incoming.message is not None:
             value = Turn(id=0, lane=incoming.lane, user=user, message=incoming.message)
-            replies = await self._command(value) or (Reply(text=texts.say(user.language, "not-yet"), plain=True),)
+            replies = await self._command(value) or ()
         async with self._database.session() as session:
             for number, reply in enumerate(replies):
                 await outbox.put(session, incoming.lane, reply, key=f"update:{update}:{number}")
+
+    async def _turn_page(self, press: Press, lane: Lane, user: User) -> approve.Tapped:
+        """Put the turning of a page of a diff in the queue."""
+        words = press.data.removeprefix(diff.PRESS).split(":")
+        if not user.is_admin:
+            return approve.Tapped(note=texts.say(user.language, "tap-not-admin"), alert=True)
+        if press.message_id is None or len(words) != 2 or not all(w.isdecimal() and len(w) < 10 for w in words):
+            return approve.Tapped(note=texts.say(user.language, "tap-unknown"), alert=True)
+        async with self._database.session() as session:
+            await jobs.defer(
+                session,
+                "diff",
+                lock=f"diff:{lane.chat_id}",
+                change=int(words[0]),
+                chat=lane.chat_id,
+                topic=lane.topic_id,
+                user=user.id,
+                page=int(words[1]),
+                message=press.message_id,
+            )
+        return approve.Tapped(note="")
 
     async def _load(self, *, turn: int | None = None, update: int | None = None) -> Incoming | None:
         payloads = await self._inbox.payloads(turn=turn, update=update)
@@ -140,14 +182,77 @@ class Dispatch:
                 return (commands.status(user, await self._facts(user.language), agent, changes),)
             case "/claim":
                 return (Reply(text=texts.say(user.language, "claim-closed"), plain=True),)
+            case "/why":
+                return (await self._why(turn),)
+            case "/abort" | "/deploy" | "/rollback" if not user.is_admin:
+                return (Reply(text=texts.say(user.language, "tap-not-admin"), plain=True),)
+            case "/abort":
+                return (await self._abort(turn),)
+            case "/deploy":
+                return (await self._deploy(turn),)
+            case "/rollback":
+                return await self._rollback(turn)
+            case "/reset":
+                await self._orchestrator.forget(turn)
+                return (Reply(text=texts.say(user.language, "reset-done"), plain=True),)
         return None
 
-    async def _done(self, turn: int, replies: tuple[Reply, ...], lane: Lane) -> None:
+    async def _why(self, turn: Turn) -> Reply:
+        """Where the behaviour of an agent comes from: the one named, the one that said a message, or the lane's."""
+        words = turn.message.text.split(maxsplit=1)
+        name = words[1].strip().lstrip("/").lower() if len(words) > 1 else None
+        if name is None and turn.message.reply_to is not None:
+            name = await why.agent_of_message(self._database, turn.lane, turn.message.reply_to)
+        name = name or await self._orchestrator.agent_of(turn)
+        return await why.answer(self._database, self._ledger, agent=name, language=turn.user.language)
+
+    async def _chosen_change(self, turn: Turn, states: set[ChangeState]) -> Change | None:
+        """The change a command names by its number, or the newest of this lane in one of the states."""
+        words = turn.message.text.split()
+        changes = [c for c in await self._ledger.open_changes() if c.state in states]
+        if len(words) > 1:
+            return next((c for c in changes if str(c.id) == words[1].lstrip("#")), None)
+        mine = [c for c in changes if c.chat_id == turn.lane.chat_id] or changes
+        return mine[-1] if mine else None
+
+    async def _abort(self, turn: Turn) -> Reply:
+        language = turn.user.language
+        change = await self._chosen_change(turn, set(ChangeState) - {ChangeState.DEPLOYING})
+        if change is None or not await self._ledger.stop(change.id, actor=turn.user.id):
+            return Reply(text=texts.say(language, "abort-nothing"), plain=True)
+        return Reply(text=texts.say(language, "abort-begun", change=change.id), plain=True)
+
+    async def _deploy(self, turn: Turn) -> Reply:
+        language = turn.user.language
+        change = await self._chosen_change(turn, {ChangeState.AWAITING_APPROVAL})
+        if change is None:
+            return Reply(text=texts.say(language, "deploy-nothing"), plain=True)
+        data = change.buttons.get("deploy", "")
+        tapped = await approve.press(self._database, self._ledger, user=turn.user, lane=turn.lane, data=data)
+        return Reply(text=tapped.note, plain=True)
+
+    async def _rollback(self, turn: Turn) -> tuple[Reply, ...]:
+        """Put the rollback in the queue; it speaks for itself when it has begun."""
+        words = turn.message.text.split(maxsplit=1)
+        async with self._database.session() as session:
+            await jobs.defer(
+                session,
+                "rollback",
+                lock="rollback",
+                what=words[1][:60] if len(words) > 1 else "",
+                user=turn.user.id,
+                chat=turn.lane.chat_id,
+                topic=turn.lane.topic_id,
+            )
+        return ()
+
+    async def _done(self, turn: int, replies: tuple[Reply, ...], lane: Lane, answer: Answer | None = None) -> None:
         async with self._database.session() as session:
             for number, reply in enumerate(replies):
                 await outbox.put(session, lane, reply, key=f"turn:{turn}:{number}")
             row = await session.get_one(TurnRow, turn)
-            row.state, row.finished_at = "done", datetime.now(UTC)
+            row.state = "failed" if answer and answer.broke else "done"
+            row.agent, row.finished_at = answer.agent if answer else None, datetime.now(UTC)
 
     @contextlib.asynccontextmanager
     async def _typing(self, lane: Lane) -> AsyncIterator[None]:

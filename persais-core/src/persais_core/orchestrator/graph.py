@@ -26,7 +26,7 @@ from persais_core.agents.base import Agent
 from persais_core.agents.context import TurnContext
 from persais_core.agents.registry import MASTER, Registry
 from persais_core.db.engine import Database
-from persais_core.domain.chats import Message, Reply, Turn
+from persais_core.domain.chats import Message, Reply, Turn, Value
 from persais_core.llm.models import Booking, Models, Said
 
 log = structlog.get_logger(__name__)
@@ -48,11 +48,13 @@ class LaneState(BaseModel):
         rest: the message without a command that chose the agent.
         switched: whether this turn changed the agent.
         replies: what is to be said, as dumped `Reply` values.
+        broke: whether the agent's own code raised instead of answering.
         turn: number of the last turn that was answered.
         repeated: whether this turn was answered before, by a worker that died before it could say so.
     """
 
     agent: str = MASTER
+    broke: bool = False
     turn: int = 0
     repeated: bool = False
     history: list[tuple[str, str]] = Field(default_factory=list)
@@ -60,6 +62,19 @@ class LaneState(BaseModel):
     rest: str = ""
     switched: bool = False
     replies: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Answer(Value):
+    """What became of a turn.
+
+    Args:
+        agent: name of the one that answered.
+        broke: whether its own code raised instead.
+    """
+
+    agent: str
+    replies: tuple[Reply, ...] = ()
+    broke: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,8 @@ async def _classify(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any
         return {"repeated": True}
     text = around.turn.message.text
     fresh: dict[str, Any] = {
-        "turn": around.turn.id, "repeated": False, "wanted": None, "rest": text, "switched": False, "replies": [],
+        "turn": around.turn.id, "repeated": False, "wanted": None, "rest": text, "switched": False, "broke": False,
+        "replies": [],
     }  # fmt: skip
     if match := COMMAND.match(text):
         return fresh | {"wanted": match[1].lower(), "rest": text[match.end() :].strip()}
@@ -142,30 +158,33 @@ async def _answer(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]:
     history: list[Said] = [(role, text) for role, text in state.history if role in ("user", "assistant")]  # type: ignore[misc]
     context = TurnContext(turn, database=around.database, models=around.models, history=history, agent=agent.name)
     message = turn.message.model_copy(update={"text": state.rest})
-    said = await _reply(agent, message, context)
+    said, broke = await _reply(agent, message, context)
     if said is not None:
         replies.append(said)
     remembered = [*state.history, ("user", state.rest[:HISTORY_CHARACTERS])]
     if said is not None:
         remembered.append(("assistant", said.text[:HISTORY_CHARACTERS]))
-    return {"replies": _dumped(replies), "history": remembered[-HISTORY:]}
+    return {"replies": _dumped(replies), "history": remembered[-HISTORY:], "broke": broke}
 
 
-async def _reply(agent: Agent, message: Message, context: TurnContext) -> Reply | None:
-    """Let an agent answer; what a project's own code raises is told to the user without its details."""
+async def _reply(agent: Agent, message: Message, context: TurnContext) -> tuple[Reply | None, bool]:
+    """Let an agent answer; what a project's own code raises is told to the user without its details.
+
+    Returns:
+        What is to be said, if anything, and whether the agent's code broke.
+    """
     try:
         said = await agent.reply(message, context)
     except errors.PersaisError as error:
         log.warning("an agent could not answer", agent=agent.name, cause=str(error))
         name = "model-unavailable" if isinstance(error, errors.ModelUnavailableError) else "agent-cannot"
-        return Reply(text=texts.say(context.language, name, cause=str(error)), plain=True)
+        return Reply(text=texts.say(context.language, name, cause=str(error)), plain=True), False
     except Exception as error:  # generated code may raise anything; the turn must still end with an answer
         log.exception("an agent broke", agent=agent.name, error_type=type(error).__name__)
-        return Reply(text=texts.say(context.language, "agent-broke", title=agent.called(context.language)), plain=True)
-    if isinstance(said, Reply):
-        return said if said.text.strip() else None
-    text = str(said)
-    return Reply(text=text, plain=True) if text.strip() else None
+        told = texts.say(context.language, "agent-broke", title=agent.called(context.language))
+        return Reply(text=told, plain=True), True
+    reply = said if isinstance(said, Reply) else Reply(text=str(said), plain=True)
+    return (reply if reply.text.strip() else None), False
 
 
 def _activated(agent: Agent, turn: Turn) -> Reply:
@@ -206,7 +225,7 @@ class Orchestrator:
         for _ in range(SLOTS):
             self._free.put_nowait(_builder().compile(checkpointer=AsyncPostgresSaver(pool)))
 
-    async def answer(self, turn: Turn) -> tuple[Reply, ...]:
+    async def answer(self, turn: Turn) -> Answer:
         """Answer one turn; the lane's state is stored before this returns."""
         around = Around(turn=turn, registry=self.registry, models=self._models, database=self._database)
         graph = await self._free.get()
@@ -215,7 +234,15 @@ class Orchestrator:
             result = await graph.ainvoke(given, _config(turn), context=around, durability="exit")
         finally:
             self._free.put_nowait(graph)
-        return tuple(Reply.model_validate(reply) for reply in result["replies"])
+        return Answer(
+            agent=result["agent"],
+            replies=tuple(Reply.model_validate(reply) for reply in result["replies"]),
+            broke=result["broke"],
+        )
+
+    async def forget(self, turn: Turn) -> None:
+        """Begin a lane anew: Master answers, and nothing that was said is remembered."""
+        await AsyncPostgresSaver(await self._database.graph_pool()).adelete_thread(turn.lane.key)
 
     async def agent_of(self, turn: Turn) -> str:
         """Name of the agent that a lane talks to."""

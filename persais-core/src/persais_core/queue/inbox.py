@@ -6,6 +6,8 @@ that we have it. An update that comes twice is recognised by its number.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
@@ -13,9 +15,10 @@ from sqlmodel import col
 from persais_core.channels.base import Incoming
 from persais_core.db.engine import Database
 from persais_core.db.tables.chats import Turn, Update
+from persais_core.domain.chats import Lane
 from persais_core.queue import jobs
 
-BESIDE_THE_LANE = frozenset({"status", "abort", "deploy", "rollback", "claim"})
+BESIDE_THE_LANE = frozenset({"status", "abort", "deploy", "rollback", "reset", "claim"})
 """Commands that must not wait behind a turn, and need no model."""
 
 CHOOSE_AGENT = "agent:"
@@ -64,6 +67,27 @@ class Inbox:
                 stored_update.turn_id = turn.id
                 await jobs.defer(session, "turn", lock=lane.key, turn=turn.id)
         return True
+
+    async def again(self, since: datetime) -> int:
+        """Have the turns that broke since a moment answered once more, each as a new turn; returns how many."""
+        async with self._database.session() as session:
+            found = await session.execute(
+                select(Turn, col(Update.id))
+                .join(Update, col(Update.turn_id) == col(Turn.id))
+                .where(col(Turn.state) == "failed", col(Turn.finished_at) > since)
+                .order_by(col(Turn.id))
+            )
+            rows = found.all()
+            for old, number in rows:
+                fresh = Turn(chat_id=old.chat_id, topic_id=old.topic_id, user_id=old.user_id)
+                session.add(fresh)
+                await session.flush()
+                old.state = "repeated"
+                update = await session.get_one(Update, number)
+                update.turn_id = fresh.id
+                lane = Lane(chat_id=old.chat_id, topic_id=old.topic_id)
+                await jobs.defer(session, "turn", lock=lane.key, turn=fresh.id)
+        return len(rows)
 
     async def payloads(
         self, *, turn: int | None = None, update: int | None = None

@@ -59,6 +59,16 @@ async def defer(session: AsyncSession, task: str, *, lock: str | None, delay: fl
         await session.execute(_DEFER_NOW, values)
 
 
+async def cancel(session: AsyncSession, lock: str) -> None:
+    """Take back the waiting jobs of a lock, and have its running one cancelled, when this transaction commits."""
+    found = await session.execute(
+        text("select id from procrastinate_jobs where lock = :lock and status in ('todo', 'doing') order by id"),
+        {"lock": lock},
+    )
+    for number in found.scalars().all():
+        await session.execute(text("select procrastinate_cancel_job_v1(:job, true, false)"), {"job": number})
+
+
 class Worker:
     """Runs jobs until it is told to stop.
 

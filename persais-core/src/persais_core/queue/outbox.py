@@ -74,6 +74,16 @@ async def show(session: AsyncSession, lane: Lane, reply: Reply, *, key: str) -> 
     await _wake(session, lane.chat_id)
 
 
+async def key_of(session: AsyncSession, chat_id: int, message_id: int) -> str | None:
+    """Under which key a message that stands in a chat was sent, or None when it is not one of ours."""
+    found = await session.execute(
+        select(col(Outgoing.key)).where(
+            col(Outgoing.chat_id) == chat_id, col(Outgoing.message_ids).contains([message_id])
+        )
+    )
+    return found.scalars().first()
+
+
 async def _wake(session: AsyncSession, chat_id: int, delay: float = 0.0) -> None:
     await jobs.defer(session, "deliver", lock=f"out:{chat_id}", delay=delay, chat=chat_id)
 
@@ -92,7 +102,7 @@ class Outbox:
         """Send all that waits for one chat, in order; the job of that chat's lock."""
         while (row := await self._next(chat)) is not None:
             try:
-                ids = await self._say(row)
+                ids = await self._attempt(row)
             except FloodError as error:
                 await self._again(row, str(error), error.seconds)
                 return
@@ -107,7 +117,7 @@ class Outbox:
             else:
                 await self._sent(row, ids)
 
-    async def _say(self, row: Outgoing) -> list[int]:
+    async def _attempt(self, row: Outgoing) -> list[int]:
         """Send or edit a message; raises as the channel does."""
         lane = Lane(chat_id=row.chat_id, topic_id=row.topic_id)
         reply = Reply.model_validate(row.body)

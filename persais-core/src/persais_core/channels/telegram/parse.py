@@ -46,6 +46,7 @@ def parse(update: Any, *, bot_id: int) -> Incoming | None:
             message = Message(
                 text=_clean(_text(content.get("text")) or _text(content.get("caption"))),
                 attachment=next((name for name in ATTACHMENTS if content.get(name)), None),
+                reply_to=_number(_dict(content.get("reply_to_message")).get("message_id")),
                 sent_at=_time(content.get("date")),
             )
             return Incoming(**made, lane=lane, user=user, message=message)

@@ -11,6 +11,7 @@ from telegram import (
     BotCommand,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
+    InputFile,
     LinkPreviewOptions,
     MessageEntity,
 )
@@ -20,7 +21,7 @@ from telegram.ext import AIORateLimiter, ExtBot
 from persais_core import errors
 from persais_core.channels.base import BlockedError, FloodError, RejectedError
 from persais_core.channels.telegram import render
-from persais_core.domain.chats import Lane, Language, Reply
+from persais_core.domain.chats import File, Lane, Language, Reply
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -65,6 +66,8 @@ class TelegramChannel:
 
     async def send(self, lane: Lane, reply: Reply) -> list[int]:
         """Send a reply as one or more messages; the buttons go under the last."""
+        if reply.file is not None:
+            return [await self._send_file(lane, reply, reply.file)]
         parts = render.pieces(reply)
         sent = []
         for number, piece in enumerate(parts, 1):
@@ -112,6 +115,17 @@ class TelegramChannel:
                 reply_markup=_keyboard(keyboard),
                 message_thread_id=lane.topic_id or None,
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
+            )
+        )
+        return message.message_id
+
+    async def _send_file(self, lane: Lane, reply: Reply, file: File) -> int:
+        message = await _translated(
+            lambda: self.bot.send_document(
+                lane.chat_id,
+                InputFile(file.text.encode(), filename=file.name),
+                caption=reply.text[:1000],
+                message_thread_id=lane.topic_id or None,
             )
         )
         return message.message_id

@@ -35,7 +35,7 @@ class Update(CoreTable, table=True):
 class Turn(CoreTable, table=True):
     """What one person said and gets one answer to.
 
-    `state` is waiting, done or failed.
+    `state` is waiting, done, failed (the agent's code raised) or repeated (failed, and answered again as a new turn).
     """
 
     __tablename__ = "turns"

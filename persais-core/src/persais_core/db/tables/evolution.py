@@ -83,3 +83,15 @@ class ActiveRelease(CoreTable, table=True):
     id: int = Field(default=1, primary_key=True)
     commit: str = Field(sa_type=Text)
     since: datetime = at(nullable=False)
+
+
+class Preview(CoreTable, table=True):
+    """Which candidate a lane speaks to. The row outlives the process that runs it, so that its end can be told."""
+
+    __tablename__ = "previews"
+
+    lane: str = Field(sa_column=Column(Text, primary_key=True))
+    change_id: int = big()
+    commit: str = Field(sa_type=Text)
+    agent: str = Field(sa_type=Text)
+    started_at: datetime = at(nullable=False)

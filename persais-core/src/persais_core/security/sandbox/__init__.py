@@ -22,13 +22,14 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from persais_core import commands, errors
+from persais_core.security.sandbox.conversation import DOOR, MAX_LINE, Conversation
 
 PACKAGE = Path(errors.__file__).resolve().parent  # persais_core, wherever it is installed
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -59,6 +60,8 @@ class Profile(StrEnum):
 
     CHECK = "check"
     """None: no socket can be made."""
+    PREVIEW = "preview"
+    """None either. It is for programs that stay and are spoken with, by `Sandbox.converse`."""
     CODER = "coder"
     """TCP connections to one port only, given with the run. Landlock names the port, not the host: pass a port that was
     opened for this run, not a well-known one."""
@@ -89,6 +92,10 @@ class Limits:
     processes: int = 64
     open_files: int = 256
     output_bytes: int = 1 << 20
+
+
+PREVIEW_LIMITS = Limits(memory_bytes=512 << 20, cpu_seconds=300, processes=32, output_bytes=4 << 20)
+"""For a program that lives as long as somebody speaks with it, beside a bot that has its own work to do."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,52 @@ class Sandbox:
             return await _launch(command, folder, identity, port, limits or Limits(), places)
         except _WallError as error:
             raise errors.SandboxError(f"the sandbox could not be set up: {error}") from None
+
+    @contextlib.asynccontextmanager
+    async def converse(
+        self,
+        command: commands.Command,
+        *,
+        folder: Path,
+        limits: Limits = PREVIEW_LIMITS,
+        readable: Sequence[Path] = (),
+    ) -> AsyncIterator[Conversation]:
+        """Run one program for as long as the block lasts, and speak with it; at the end its whole tree is ended.
+
+        The program reads questions and writes answers, one line of JSON each, on the descriptor whose number it finds
+        in `PERSAIS_DOOR`. Its profile is `Profile.PREVIEW`.
+
+        Args:
+            command: what to run, as for `run`; `timeout_seconds` is how long it may stay.
+            folder: a copy made for this.
+            limits: what it may use in all that time.
+            readable: further folders to read.
+
+        Raises:
+            SandboxError: the walls do not hold here, so nothing was run.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE)
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        env = {**command.env, DOOR: str(theirs.fileno())}
+        command = replace(command, env=env, pass_fds=(*command.pass_fds, theirs.fileno()))
+
+        async def live() -> str:
+            # Their end is closed here as well once the program has gone, which is how the reader hears of it.
+            with theirs:
+                return _farewell(
+                    await self.run(command, folder=folder, profile=Profile.PREVIEW, limits=limits, readable=readable)
+                )
+
+        conversation = Conversation(asyncio.create_task(live(), name="conversation"), reader, writer)
+        try:
+            yield conversation
+        finally:
+            await conversation.close()
 
     async def _ask(self) -> Isolation:
         """Try the identities from the strongest to the weakest until the canary stays in."""
@@ -447,6 +500,14 @@ def report_uid() -> int:
 _runs = os.getpid() % UIDS
 
 
+def _farewell(outcome: Outcome) -> str:
+    """Why a program that was spoken with has ended, as the end of a sentence."""
+    if outcome.stopped:
+        return outcome.stopped
+    last = outcome.stderr.strip().splitlines()[-1:]
+    return f"it ended with exit code {outcome.exit_code}" + (f" ({last[0][:200]})" if last else "")
+
+
 def _explain(stopped: str, limits: Limits, command: commands.Command) -> str:
     """The reason in words."""
     return _STOPPED.get(stopped, stopped).format(
@@ -487,6 +548,9 @@ async def _attend(
         stdout, stderr, _ = await asyncio.wait_for(work, command.timeout_seconds + GRACE)
     except TimeoutError:
         raise _WallError("the launcher did not answer in time") from None
+    finally:
+        if work.done() and not work.cancelled():
+            work.exception()  # a gathering that was cancelled is reported as a bug when nobody asks
     return stdout, stderr, is_cut
 
 

@@ -1,0 +1,73 @@
+"""/why: which commit, request, approval, checks and cost a behaviour comes from."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from persais_core import texts
+from persais_core.db.engine import Database
+from persais_core.db.tables.chats import Turn as TurnRow
+from persais_core.db.tables.evolution import Approval
+from persais_core.db.tables.people import ModelCall
+from persais_core.domain.changes import Change
+from persais_core.domain.chats import Lane, Language, Reply
+from persais_core.mechanic.ledger import Ledger
+from persais_core.queue import outbox
+
+
+async def answer(database: Database, ledger: Ledger, *, agent: str, language: Language) -> Reply:
+    """Where an agent's present behaviour comes from.
+
+    Args:
+        agent: its name.
+    """
+    changes = await ledger.all_with_file(f"bot/agents/{agent}.py")
+    if not changes:
+        return Reply(text=texts.say(language, "why-unknown", agent=agent), plain=True)
+    first, last = changes[0], changes[-1]
+    lines = [
+        texts.say(language, "why-agent", agent=agent),
+        texts.say(language, "why-request", request=first.request[:500]),
+    ]
+    lines += [texts.say(language, "why-correction", text=text[:300]) for text in first.corrections]
+    if last.id != first.id:
+        lines.append(texts.say(language, "why-last-request", request=last.request[:500]))
+    lines.append(
+        texts.say(language, "why-commit", commit=(last.merge_commit or last.commit or "")[:12], change=last.id)
+    )
+    lines.append(texts.say(language, "why-pull-request", url=last.pull_request_url or "—"))
+    lines.append(texts.say(language, "why-approved", who=await _approver(database, last)))
+    passed = ", ".join(texts.say(language, f"check-{v.check}") for v in last.verdicts if v.passed)
+    lines.append(texts.say(language, "why-checks", checks=passed))
+    lines.append(texts.say(language, "why-cost", cost=f"{await _cost(database, changes):.4f}"))
+    return Reply(text="\n".join(lines), plain=True)
+
+
+async def agent_of_message(database: Database, lane: Lane, message_id: int) -> str | None:
+    """The agent that said a message of the bot, or None when it was no answer of an agent."""
+    async with database.session() as session:
+        key = await outbox.key_of(session, lane.chat_id, message_id)
+        if key is None or not key.startswith("turn:"):
+            return None
+        turn = await session.get(TurnRow, int(key.split(":")[1]))
+    return turn.agent if turn else None
+
+
+async def _approver(database: Database, change: Change) -> str:
+    async with database.session() as session:
+        found = await session.execute(
+            select(col(Approval.used_by)).where(
+                col(Approval.change_id) == change.id,
+                col(Approval.action) == "deploy",
+                col(Approval.used_by).is_not(None),
+            )
+        )
+        return str(found.scalars().first() or "—")
+
+
+async def _cost(database: Database, changes: list[Change]) -> float:
+    numbers = [change.id for change in changes]
+    async with database.session() as session:
+        found = await session.execute(select(col(ModelCall.cost)).where(col(ModelCall.change_id).in_(numbers)))
+        return float(sum(found.scalars()))
