@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -72,36 +72,34 @@ class Bench:
 
     async def run(self) -> list[Section]:
         """Measure everything; what did not work at all says so in its place."""
-        evolved = await self._evolution()
-        began = await self._starts()
-        answered, sizes = await self._talk()
-        if isinstance(evolved, evolution.Evolved):
-            sizes += table.memory("persais dev: supervisor", evolved.supervisor)
-            sizes += table.memory("persais dev: release", evolved.release)
+        evolved: list[evolution.Evolved] = []
+        sizes: list[table.Row] = []
+
+        async def evolve() -> list[table.Row]:
+            evolved.append(await evolution.measure(self._folder / "dev", self._echo, tell))
+            return _evolution_rows(evolved[0])
+
+        # First, for the agent it makes is spoken to later on.
+        made = await _attempt("one evolution under persais dev", evolve())
+        began = await _attempt("starts", self._starts())
+        answered = await _attempt("replies", self._talk(sizes))
+        for one in evolved:
+            sizes += table.memory("persais dev: supervisor", one.supervisor)
+            sizes += table.memory("persais dev: release", one.release)
         return [
             ("Start (seconds after the process is made; both with a message waiting)", began),
             (f"Reply (one message at a time, {replies.MESSAGES} after {replies.WARM_UPS} warm-ups)", answered),
             (f"Memory after those {replies.MESSAGES + replies.WARM_UPS} messages, without Postgres", sizes),
-            ("Evolution (Echo, instant model)", _evolution_rows(evolved)),
+            ("Evolution (Echo, instant model)", made),
         ]
-
-    async def _evolution(self) -> evolution.Evolved | str:
-        tell("one evolution under persais dev ...")
-        try:
-            return await evolution.measure(self._folder / "dev", self._echo, tell)
-        except (bots.BotBrokenError, errors.PersaisError) as error:
-            tell(f"  failed: {error}")
-            return str(error)
 
     async def _starts(self) -> list[table.Row]:
         async with stand_ins.served() as one, stand_ins.served() as other:
             mine = bots.ours("serve", self._plain, self._database("start_ours"), one, self._folder)
             bare = bots.bare("bare", self._database("start_bare"), other, self._folder)
-            tell("starts ...")
             for bot in (mine, bare):  # makes the tables and the bytecode
                 await starts.measure(bot)
             warm = [(await starts.measure(mine), await starts.measure(bare)) for _ in range(START_ROUNDS)]
-            tell("starts on an empty database ...")
             empty = []
             for number in range(EMPTY_ROUNDS):
                 mine = bots.ours("serve", self._plain, self._database(f"ours_{number}"), one, self._folder)
@@ -109,8 +107,7 @@ class Bench:
                 empty.append((await starts.measure(mine), await starts.measure(bare)))
         return [*_start_rows("tables there", warm), *_start_rows("empty database", empty)]
 
-    async def _talk(self) -> tuple[list[table.Row], list[table.Row]]:
-        tell("replies ...")
+    async def _talk(self, sizes: list[table.Row]) -> list[table.Row]:
         async with contextlib.AsyncExitStack() as stack:
             speaking: dict[str, bots.Running] = {}
 
@@ -139,7 +136,7 @@ class Bench:
             for name, calls in {"ours": replies.MESSAGES, "bare": replies.MESSAGES, "echo": 0}.items():
                 if name in measured and measured[name].model_calls != calls:
                     raise speaking[name].broken(f"asked the model {measured[name].model_calls} times, not {calls}")
-            sizes = {name: memory.of(running.process.pid) for name, running in speaking.items()}
+            held = {name: memory.of(running.process.pid) for name, running in speaking.items()}
         rows = [
             table.compared(f"Master, p{share:.0%}".rstrip("%"), measured["ours"].at(share), measured["bare"].at(share),
                            unit="ms", most=REPLY_AIM)
@@ -153,7 +150,8 @@ class Bench:
                 )
                 for share in (0.5, 0.95)
             ]  # fmt: skip
-        return rows, table.memory("persais serve", sizes["ours"], sizes["bare"], most=MEMORY_AIM)
+        sizes += table.memory("persais serve", held["ours"], held["bare"], most=MEMORY_AIM)
+        return rows
 
     def _database(self, name: str) -> str:
         """The address of a fresh database; a name that was used before is emptied."""
@@ -179,9 +177,17 @@ def _start_rows(where: str, rounds: Sequence[tuple[starts.Start, starts.Start]])
     return rows
 
 
-def _evolution_rows(evolved: evolution.Evolved | str) -> list[table.Row]:
-    if isinstance(evolved, str):
-        return [table.Row(f"did not work: {evolved}", "-")]
+async def _attempt(what: str, work: Awaitable[list[table.Row]]) -> list[table.Row]:
+    """The rows of one part; what keeps it from working is told and leaves a row that says so."""
+    tell(f"{what} ...")
+    try:
+        return await work
+    except (bots.BotBrokenError, errors.PersaisError, TimeoutError) as error:
+        tell(f"  DID NOT WORK: {error}")
+        return [table.FAILED]
+
+
+def _evolution_rows(evolved: evolution.Evolved) -> list[table.Row]:
     rows = [table.seconds("persais dev until it answers", evolved.ready)]
     for name in evolution.STAGES:
         label = {"coding": "coding (aider, its start included)"}.get(name, name)
@@ -216,8 +222,8 @@ def main() -> int:
         try:
             with postgres(folder) as server:
                 sections = asyncio.run(Bench(folder, server).run())
-        except (bots.BotBrokenError, errors.PersaisError) as error:
-            tell(f"BENCH FAILED: {error}")
+        except errors.PersaisError as error:
+            tell(f"DID NOT WORK: {error}")
             return 1
     print(table.render([*sections, help_time]))
     print(
@@ -225,7 +231,7 @@ def main() -> int:
         f"Python {platform.python_version()}; load average {load[0]:.2f} before, {os.getloadavg()[0]:.2f} after; "
         f"the run took {time.perf_counter() - began:.0f} s"
     )
-    return 1 if sections[-1][1][0].label.startswith("did not work") else 0
+    return 1 if any(table.FAILED in rows for _, rows in sections) else 0
 
 
 if __name__ == "__main__":

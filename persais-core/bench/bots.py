@@ -94,7 +94,7 @@ class Running:
     def broken(self, what: str) -> BotBrokenError:
         """The error that says so, with the end of the log."""
         log = (self.bot.folder / f"{self.bot.name}.log").read_text("utf-8", "replace").splitlines()
-        return BotBrokenError(f"{self.bot.name} {what}: {' | '.join(log[-5:])}")
+        return BotBrokenError(f"{self.bot.name} {what}: {' | '.join(line[:600] for line in log[-3:])}")
 
 
 def ours(name: str, root: Path, database: str, stand_ins: StandIns, folder: Path) -> Bot:

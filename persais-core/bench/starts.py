@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from bench import bots
+from bench.stand_ins import ANSWER
 
 
 @dataclass(frozen=True)
@@ -36,5 +37,8 @@ async def measure(bot: bots.Bot) -> Start:
                 answered = await bot.stand_ins.sent()
             except TimeoutError:
                 raise running.broken("did not answer") from None
+            said = (await person.history())[-1].text
+            if said != ANSWER:
+                raise running.broken(f"said {said!r} instead")
             begun = running.started_at
             return Start(healthy - begun, bot.stand_ins.polled_at - begun, answered - begun)

@@ -36,6 +36,9 @@ class Row:
         return self.label, self.ours, self.bare, f"{self.ratio:.2f}x" if self.ratio else "", self.aim, verdict
 
 
+FAILED = Row("did not work; the reason is told above the table", "-")
+
+
 def compared(label: str, ours: float, bare: float, *, unit: str, most: float | None = None) -> Row:
     """A figure of both bots; `unit` is s or ms, and the values are seconds."""
     ratio = ours / bare

@@ -34,9 +34,34 @@ def core_template(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         yield name
 
 
+@pytest.fixture(scope="session")
+def shared_url(server_url: str, core_template: str) -> Iterator[str]:
+    """Address of the database that most tests use one after the other."""
+    with postgres.copy(server_url, core_template) as url:
+        core_migrations.prepare(url)
+        yield url
+
+
 @pytest.fixture
-def core_url(server_url: str, core_template: str) -> Iterator[str]:
-    """Address of a fresh database with the core's tables."""
+def core_url(shared_url: str) -> str:
+    """Address of a database with the core's tables, all empty."""
+    with psycopg.connect(shared_url) as connection:
+        connection.execute("set local lock_timeout = '20s'")
+        found = connection.execute(
+            "select schemaname, tablename from pg_tables where schemaname in ('persais', 'persais_queue', "
+            "'persais_graph', 'public') and tablename not like 'alembic_version%' "
+            "and tablename != 'checkpoint_migrations'"
+        ).fetchall()
+        tables = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(*names) for names in found)
+        connection.execute("alter table persais.audit disable trigger audit_is_append_only")
+        connection.execute(psycopg.sql.SQL("truncate {} restart identity").format(tables))
+        connection.execute("alter table persais.audit enable trigger audit_is_append_only")
+    return shared_url
+
+
+@pytest.fixture
+def own_url(server_url: str, core_template: str) -> Iterator[str]:
+    """Address of a database with the core's tables for one test that changes more than rows."""
     with postgres.copy(server_url, core_template) as url:
         core_migrations.prepare(url)
         yield url

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from persais_core import sockets
 from persais_core.emulators.model import brain
 
-Answer = str | int | Callable[[list[dict[str, Any]]], str]
+Answer = str | int | asyncio.Event | Callable[[list[dict[str, Any]]], str]
 
 
 @dataclass
@@ -27,7 +27,8 @@ class Mind:
 
     Attributes:
         url: of the server, up to and including /v1.
-        planner: answers to the next plans; a str is said, an int is an HTTP status, a function gets the messages.
+        planner: answers to the next plans; a str is said, an int is an HTTP status, a function gets the messages, and an
+            event is waited for before the offline model answers.
         coder: the same for the coder.
         calls: (kind, messages) of every call.
     """
@@ -52,6 +53,9 @@ class Mind:
         self.calls.append((kind, messages))
         queued = {"plan": self.planner, "code": self.coder}.get(kind, [])
         answer: Answer = queued.pop(0) if queued else _offline(messages)
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            answer = _offline(messages)
         if isinstance(answer, int):
             return JSONResponse({"error": {"message": "no", "type": "x", "code": answer}}, answer)
         text = answer if isinstance(answer, str) else answer(messages)

@@ -23,10 +23,11 @@ COMPOSED = {
     "claim-": [claim.value for claim in Claim],
     "menu-": ["start", "help", "agents", "mechanic", "status"],
     "sandbox-": ["enforced", "limits-only", "refused"],
-    "check-": ["paths", "imports", "secrets", "lint", "typecheck", "tests"],
+    "check-": ["paths", "imports", "secrets", "lint", "typecheck", "tests", "examples"],
     "stage-": ["scaffolding", "coding", "verifying", "delivering"],
     "card-": ["deploying", "deployed", "aborted", "failed"],
-    "tap-": ["deploy", "abort"],
+    "tap-": ["deploy", "abort", "retry", "try"],
+    "button-": ["deploy", "abort", "view", "retry", "diff", "try", "stop"],
     "emulators-model-does-": ["repeat", "prefix", "suffix", "upper", "lower", "reverse"],
     "emulators-model-talk-": ["hello", "thanks", "who", "other"],
 }

@@ -18,23 +18,24 @@ import structlog
 
 import persais_core
 from persais_core import coders, errors, texts, web
-from persais_core.agents import loader
+from persais_core.agents import loader, rehearsal
 from persais_core.agents.master import Master
 from persais_core.agents.registry import Registry
 from persais_core.channels.telegram import poll, webhook
 from persais_core.channels.telegram.parse import parse
 from persais_core.channels.telegram.send import TelegramChannel
-from persais_core.db import app_migrations
 from persais_core.db.engine import Database
-from persais_core.db.tables.evolution import PullRequest
+from persais_core.db.tables.evolution import ActiveRelease, PullRequest
 from persais_core.deployers.local import LocalDeployer
 from persais_core.domain.chats import Language
 from persais_core.forges.local import LocalForge
 from persais_core.git.repository import BareRepository, Repository
 from persais_core.llm.models import Models
+from persais_core.mechanic import migrate
 from persais_core.mechanic.agent import Mechanic
 from persais_core.mechanic.graph import Evolution
 from persais_core.mechanic.ledger import Ledger
+from persais_core.mechanic.preview import Previews
 from persais_core.mechanic.workshop import Workshop
 from persais_core.orchestrator import commands
 from persais_core.orchestrator.dispatch import Dispatch
@@ -259,9 +260,13 @@ class _Parts:
         await database.open()
         try:
             ledger = Ledger(database)
-            if any((place.root / "bot" / "migrations" / "versions").glob("*.py")):
-                await asyncio.to_thread(app_migrations.upgrade, database.direct_url, place.root)
+            sandbox = Sandbox(secrets_present=settings.holds_secrets, allow_unsandboxed=settings.allow_unsandboxed)
+            if not place.broken:
+                await migrate.bring_up(database.direct_url, place.root, sandbox, commit=place.commit)
             own = [] if place.broken else await asyncio.to_thread(loader.load, place.root)
+            is_candidate = place.is_supervised and own and await _is_candidate(database, place.commit)
+            if is_candidate and (complaint := await rehearsal.rehearse(place.root, own)):
+                raise errors.AgentError(complaint)
             registry = Registry([Master(lambda: [agent.name for agent in own]), Mechanic(ledger), *own])
             models = Models(settings, database)
             orchestrator = Orchestrator(registry, models, database)
@@ -283,7 +288,7 @@ class _Parts:
             access=Access(database, allowed=settings.allowed_user_ids, admins=settings.admin_user_ids),
             ledger=ledger,
             inbox=Inbox(database),
-            sandbox=Sandbox(secrets_present=settings.holds_secrets, allow_unsandboxed=settings.allow_unsandboxed),
+            sandbox=sandbox,
             redactor=Redactor(settings.secrets),
         )
 
@@ -296,12 +301,15 @@ class _Parts:
     async def working(self) -> AsyncIterator[None]:
         """Take updates and jobs while the block lasts; then finish what was begun."""
         evolution = Evolution(self.ledger, self.redactor, self.workshop)
+        previews = Previews(self.database, self.ledger, self.workshop, self.settings.persais_home / "previews")
+        await previews.open()
         dispatch = Dispatch(
             database=self.database,
             channel=self.channel,
             access=self.access,
             orchestrator=self.orchestrator,
             ledger=self.ledger,
+            previews=previews,
             facts=self.facts,
             first_turns=self.first_turns,
         )
@@ -312,7 +320,9 @@ class _Parts:
                 "urgent": dispatch.urgent,
                 "deliver": Outbox(self.database, self.channel).deliver,
                 "change": evolution.change,
-                "decide": evolution.decide,
+                "decide": previews.before(evolution.decide),
+                "preview": previews.begin,
+                "stop_preview": previews.stop,
                 "deployed": evolution.deployed,
                 "diff": evolution.diff,
                 "rollback": evolution.rollback,
@@ -327,7 +337,10 @@ class _Parts:
                 yield
             finally:
                 # Intake first: what comes in now is for the next release. The worker then ends what it has begun.
+                # Previews before the worker, as a turn may be waiting for one.
                 for task in reversed(tasks):
+                    if task is tasks[0]:
+                        await previews.close()
                     task.cancel()
                     await asyncio.wait([task])
 
@@ -406,6 +419,13 @@ class _Parts:
             deployer=LocalDeployer(),
             redactor=self.redactor,
         )
+
+
+async def _is_candidate(database: Database, commit: str) -> bool:
+    """Whether another release serves, which goes on where this one is found wanting."""
+    async with database.session() as session:
+        active = await session.get(ActiveRelease, 1)
+    return active is not None and active.commit != commit
 
 
 async def _until_cancelled(work: Coroutine[Any, Any, None]) -> None:

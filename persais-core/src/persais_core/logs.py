@@ -40,5 +40,5 @@ def configure(redactor: Redactor) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     # httpx writes whole URLs, the bot's token among them; the others tell more than anybody reads
-    for name in ("httpx", "httpcore", "telegram", "openai", "procrastinate", "alembic", "aiorate_limiter", "uvicorn"):
+    for name in ("httpx", "httpx2", "httpcore", "httpcore2", "telegram", "openai", "procrastinate", "alembic", "aiorate_limiter", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -54,22 +54,22 @@ def test_queue_and_checkpoints_are_found_without_naming_their_schema(core_url: s
             assert connection.execute("select to_regclass(%s)", (table,)).fetchone() != (None,), table
 
 
-def test_a_table_of_the_bot_lands_in_the_public_schema(core_url: str) -> None:
-    with psycopg.connect(core_url) as connection:
+def test_a_table_of_the_bot_lands_in_the_public_schema(own_url: str) -> None:
+    with psycopg.connect(own_url) as connection:
         connection.execute("create table notes (id int)")
         assert connection.execute("select 'public.notes'::regclass").fetchone()
 
 
-def test_a_restored_database_gets_its_search_path_again(core_url: str) -> None:
+def test_a_restored_database_gets_its_search_path_again(own_url: str) -> None:
     """A dump holds the tables and their comment, but nothing of what was set for a role."""
-    with psycopg.connect(core_url, autocommit=True) as connection:
+    with psycopg.connect(own_url, autocommit=True) as connection:
         connection.execute(
             psycopg.sql.SQL("alter role current_user in database {} reset search_path").format(
                 psycopg.sql.Identifier(connection.info.dbname)
             )
         )
-    core_migrations.prepare(core_url)
-    with psycopg.connect(core_url) as connection:
+    core_migrations.prepare(own_url)
+    with psycopg.connect(own_url) as connection:
         assert connection.execute("select count(*) from procrastinate_jobs").fetchone() == (0,)
 
 

@@ -108,15 +108,21 @@ async def test_dev_outside_a_project_says_how_to_make_one(tmp_path: Path) -> Non
     assert "persais new" in done.stderr
 
 
-async def test_a_bot_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
+async def test_a_bot_whose_agents_do_not_load_starts_in_safe_mode_and_says_why(
+    tmp_path: Path, aider_venv: Path
+) -> None:
     folder = tmp_path / "bot"
     run_persais("new", str(folder))
     (folder / "bot" / "agents" / "broken.py").write_text("import nothing_like_this\n")
     commit_everything(folder)
-    done = await persais("dev", str(folder), PERSAIS_HOME=str(tmp_path / "home"), PORT="0")
-    assert done.returncode == 1
-    assert "bot/agents/broken.py cannot be imported" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    async with live.running(folder, tmp_path / "home", AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
+        await person.send("/status")
+        status = (await person.wait_for(lambda m: m.from_bot)).text
+        assert "Safe mode" in status
+        assert "bot/agents/broken.py cannot be imported" in status
+        await person.send("Hello")
+        assert "offline model" in (await person.wait_for(lambda m: m.from_bot)).text
+    assert "Traceback" not in "\n".join(bot.lines)
 
 
 @pytest.mark.parametrize("after", [0.3, 1.5, 3.0])

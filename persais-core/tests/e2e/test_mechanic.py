@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from changes import AGENT, a_plan, abort, ask, git, remote, traces
 
 import minds
 from persais_core.emulators.telegram.client import ChatClient
-from persais_core.emulators.telegram.values import ChatMessage
 from persais_core.testing import live
 
-WITHIN = 120.0  # seconds for a change; far more than it takes
-AGENT = "bot/agents/parrot.py"
 
-
-def a_plan(**fields: object) -> str:
-    """A planner's answer that changes the parrot, with some fields different."""
-    plan = {"understood": "Change the parrot", "slug": "change-parrot", "edit": [AGENT], "steps": ["Do it."]}
-    return json.dumps(plan | fields)
+def project_of(bot: live.Live) -> Path:
+    return bot.home.parent / "project"
 
 
 @pytest.fixture
@@ -35,58 +29,24 @@ async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
     mind.forget()
 
 
-async def ask(person: ChatClient, request: str) -> ChatMessage:
-    """Ask for a change and return the card, or the message that says why there is none."""
-    await person.send(request)
-    return await person.wait_for(lambda m: "PR is ready" in m.text or is_final(m), timeout=WITHIN)
-
-
-def is_final(message: ChatMessage) -> bool:
-    return message.text.startswith(("I cannot", "Tell me", "That request")) or "\n❌ It did not" in f"\n{message.text}"
-
-
-async def abort(person: ChatClient, card: ChatMessage) -> None:
-    await person.press(card, "Abort")
-    await person.wait_for(lambda m: m.text.startswith("🗑"), timeout=WITHIN)
-
-
-def git(project: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=True).stdout
-
-
-def traces(bot: live.Live) -> dict[str, object]:
-    """What a change could leave behind."""
-    project = bot.home.parent / "project"
-    remote = next(bot.home.glob("*.git"))
-    return {
-        "branches": git(project, "branch", "-a", "--format=%(refname)"),
-        "worktrees": git(project, "worktree", "list"),
-        "remote branches": git(remote, "branch", "--format=%(refname)"),
-        "main": git(remote, "rev-parse", "main"),
-        "folders": sorted(p.name for name in ("worktrees", "scratch") for p in (bot.home / name).glob("*")),
-        "status": git(project, "status", "--porcelain"),
-    }
-
-
 async def test_a_comment_asked_for_ends_in_a_pull_request_that_changes_that_file_only(
     bot: live.Live, person: ChatClient
 ) -> None:
     card = await ask(person, "Add a comment to schemas/characters.py")
     assert "Files: 1 changed" in card.text
     branch = card.text.split("Branch: ")[1].splitlines()[0]
-    remote = next(bot.home.glob("*.git"))
-    assert git(remote, "diff", "--name-only", f"main...{branch}").split() == ["bot/schemas/characters.py"]
-    added = [line for line in git(remote, "diff", f"main...{branch}").splitlines() if line.startswith("+#")]
+    assert git(remote(bot), "diff", "--name-only", f"main...{branch}").split() == ["bot/schemas/characters.py"]
+    added = [line for line in git(remote(bot), "diff", f"main...{branch}").splitlines() if line.startswith("+#")]
     assert len(added) == 1
     await abort(person, card)
 
 
 async def test_abort_leaves_nothing_behind(bot: live.Live, person: ChatClient) -> None:
-    before = traces(bot)
+    before = traces(bot, project_of(bot))
     card = await ask(person, 'Create an agent "Loud" that answers in upper case')
-    assert traces(bot) != before
+    assert traces(bot, project_of(bot)) != before
     await abort(person, card)
-    assert traces(bot) == before
+    assert traces(bot, project_of(bot)) == before
 
 
 async def test_an_aborted_card_has_no_buttons_left(person: ChatClient) -> None:
@@ -140,12 +100,12 @@ async def test_mechanic_without_words_only_switches(person: ChatClient, mind: mi
 async def test_an_unusable_plan_is_sent_back_once_and_then_said_to_be_so(
     bot: live.Live, person: ChatClient, mind: minds.Mind, answers: list[minds.Answer], told: str
 ) -> None:
-    before = traces(bot)
+    before = traces(bot, project_of(bot))
     mind.planner[:] = answers
     answer = await ask(person, "Change the parrot")
     assert told in answer.text
     assert [kind for kind, _ in mind.calls] == ["plan", "plan"]
-    assert traces(bot) == before
+    assert traces(bot, project_of(bot)) == before
 
 
 async def test_a_plan_is_repaired_when_the_second_answer_is_good(person: ChatClient, mind: minds.Mind) -> None:
@@ -184,12 +144,12 @@ async def test_names_and_titles_in_any_script_do_no_harm(person: ChatClient, min
 async def test_a_coder_that_writes_outside_its_files_is_refused_and_nothing_is_kept(
     bot: live.Live, person: ChatClient, mind: minds.Mind
 ) -> None:
-    main = git(next(bot.home.glob("*.git")), "rev-parse", "main")
+    main = git(remote(bot), "rev-parse", "main")
     mind.planner[:] = [a_plan()]
     mind.coder[:] = [minds.search_replace("bot/main.py", "", "import os\n")] * 4
     answer = await ask(person, "Change the parrot")
     assert "bot/main.py" in answer.text
-    assert git(next(bot.home.glob("*.git")), "rev-parse", "main") == main
+    assert git(remote(bot), "rev-parse", "main") == main
 
 
 async def test_a_coder_that_changes_nothing_is_told(person: ChatClient, mind: minds.Mind) -> None:

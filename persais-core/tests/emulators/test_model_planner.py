@@ -85,6 +85,22 @@ def test_other_simple_text_agents_are_understood(request_text: str, name: str, s
     assert step in made.steps[0]
 
 
+def test_each_planned_agent_has_an_example_that_its_behaviour_holds() -> None:
+    made = plan('Create an agent "Echo" that repeats messages')
+    assert [(e.agent, e.say, e.expect, e.match) for e in made.examples] == [
+        ("echo", "Hello World", "Echo: Hello World", "exact")
+    ]
+    assert plan("Add a comment to schemas/characters.py").examples == ()
+    assert plan("Create an agent that adds a prefix").examples == ()
+
+
+def test_a_changed_agent_gets_new_answers_to_the_sentences_it_keeps() -> None:
+    kept = {"parrot": [{"say": "Hi There", "expect": "Hi There"}], "master": [{"say": "x", "expect": "x"}]}
+    question = {"request": "Make parrot answer in lower case", "project": PROJECT | {"examples": kept}}
+    made = Plan.model_validate(planner.plan(json.dumps(question)))
+    assert {e.say: e.expect for e in made.examples} == {"Hello World": "hello world", "Hi There": "hi there"}
+
+
 def test_corrections_replace_what_was_said_before() -> None:
     made = plan('Create an agent "Echo" that repeats messages', 'Call it "Gull"', "and in upper case")
     assert (made.create[0].name, made.create[0].title) == ("gull", "Gull")

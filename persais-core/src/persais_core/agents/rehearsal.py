@@ -123,7 +123,7 @@ def _readable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-async def rehearse(root: Path, agents: Sequence[Agent]) -> str | None:
+async def rehearse(root: Path, agents: Sequence[Agent], *, seconds: float = ALL_SECONDS) -> str | None:
     """Try the examples of a release that is about to take over.
 
     It is done in a thread that nothing waits for in the end, so that an agent which never comes back keeps neither this
@@ -132,6 +132,7 @@ async def rehearse(root: Path, agents: Sequence[Agent]) -> str | None:
     Args:
         root: absolute folder that holds `bot/` and `tests/examples`.
         agents: what was loaded from there.
+        seconds: for all examples together.
 
     Returns:
         None, or what does not hold, naming agent and example.
@@ -149,9 +150,9 @@ async def rehearse(root: Path, agents: Sequence[Agent]) -> str | None:
         last = f"{agent} at {examples.shown(example.say)}"
 
     try:
-        takes = await asyncio.wait_for(_apart(play(agents, kept, begin=begin)), ALL_SECONDS)
+        takes = await asyncio.wait_for(_apart(play(agents, kept, begin=begin)), seconds)
     except TimeoutError:
-        return f"trying the examples took more than {ALL_SECONDS:g} s; the last was {last}"
+        return f"trying the examples took more than {seconds:g} s; the last was {last}"
     wanted = [example for owner in kept for example in owner.examples]
     complaints = (examples.complaint(example, take) for example, take in zip(wanted, takes, strict=True))
     return next((complaint for complaint in complaints if complaint), None)

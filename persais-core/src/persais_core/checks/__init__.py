@@ -2,8 +2,8 @@
 
 The first three read: which files were touched, what they use, whether a secret stands in them. If one of them fails,
 the rest is not asked, as the rest runs what it is given. The others run in the sandbox. Up to the tests they share one
-copy, the tests come after the rest of them, because tests are the candidate's own code and could rewrite what the others
-are to read; the owner's examples, which come last, have a fresh one.
+copy, the tests last, because tests are the candidate's own code and could rewrite what the others are to read. The
+migrations, which import schemas before the tests, and the owner's examples, which come after them, have fresh ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from persais_core import errors
-from persais_core.checks import base, examples, imports, lint, paths, secrets, tests, typecheck
+from persais_core.checks import base, examples, imports, lint, migrations, paths, secrets, tests, typecheck
 from persais_core.domain import changes
 from persais_core.security import sandbox
 
@@ -28,6 +28,7 @@ CATALOGUE: Mapping[str, Callable[[], base.Check]] = {
     secrets.NAME: secrets.SecretsCheck,
     lint.NAME: lint.LintCheck,
     typecheck.NAME: typecheck.TypecheckCheck,
+    migrations.NAME: migrations.MigrationsCheck,
     tests.NAME: tests.TestsCheck,
     examples.NAME: examples.ExamplesCheck,
 }

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from persais_core import errors
+from persais_core.db import app_sql
 from persais_core.domain import changes
 from persais_core.security import sandbox
 
@@ -53,6 +54,9 @@ class Subject:
         sandbox: runs what must be run.
         scratch: folder for copies and reports; the caller makes and removes it.
         examples: the text of each file of examples that belongs to the change, by its path, as we wrote it.
+        former: the text that each changed schema file had before, by its path.
+        database_url: a direct address of the bot's database, on which changes of the tables are tried with a copy.
+        keep: is given the change of the tables that was proven, also where it is none.
     """
 
     root: Path
@@ -62,6 +66,9 @@ class Subject:
     sandbox: sandbox.Sandbox
     scratch: Path
     examples: Mapping[str, str] = field(default_factory=dict)
+    former: Mapping[str, str] = field(default_factory=dict)
+    database_url: str | None = None
+    keep: Callable[[app_sql.Migration], Awaitable[None]] | None = None
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Whether every agent still answers what its owner was promised.
 
-The examples are read here, from files that the `paths` check has found untouched or written by us; the agents answer in
-the sandbox, in a program of ours that is told what to say; and what came is judged here again. It works on a copy of its
-own: by now the tests, which are the candidate's code, have had the shared one in their hands.
+The examples are read here, from files that the `paths` check has found untouched or written by us; the agents answer
+in the sandbox, in a program of ours that is told what to say; and what came is judged here again. It works on a copy
+of its own: by now the tests, which are the candidate's code, have had the shared one in their hands.
 
 As with the tests, an agent that forges the report from inside the process would pass; that takes calls which the
 `imports` check refuses.

@@ -1,9 +1,10 @@
-"""The bot's own track: reversible migrations of the schemas a project owns.
+"""The track of people who write migrations by hand: revision files of the schemas a project owns, run by Alembic.
 
-The project holds only the revisions (`bot/migrations/versions`); Alembic's environment lies in the core, so that an
-upgrade of the core mends it everywhere. The track's version stands in `persais.alembic_version_app`, beside the core's
-tables, while the bot's tables lie in the default schema. All functions block; they take a direct address, since a
-pooler would break the lock that keeps two releases from migrating at once.
+Changes made in the chat do not come here; see `app_track`. The project holds only the revisions
+(`bot/migrations/versions`); Alembic's environment lies in the core, so that an upgrade of the core mends it everywhere.
+The track's version stands in `persais.alembic_version_app`, beside the core's tables, while the bot's tables lie in the
+default schema. All functions block; they take a direct address, since a pooler would break the lock that keeps two
+releases from migrating at once.
 """
 
 from __future__ import annotations
@@ -123,6 +124,8 @@ def generate(url: str, root: Path, message: str) -> Path | None:
     def keep_if_needed(context: Any, revision: Any, directives: list[Any]) -> None:
         if directives[0].upgrade_ops.is_empty():
             directives.clear()
+            return
+        _make_tolerant(directives[0].upgrade_ops.ops)
 
     def write(settings: Config) -> None:
         (root / VERSIONS).mkdir(parents=True, exist_ok=True)
@@ -138,6 +141,15 @@ def generate(url: str, root: Path, message: str) -> Path | None:
 
     _with_database(url, root, write, schemas(root))
     return made[0] if made else None
+
+
+def _make_tolerant(operations: list[Any]) -> None:
+    """Let a revision make only what is not there: on another database a change made in the chat may have made it."""
+    for operation in operations:
+        if hasattr(operation, "ops"):
+            _make_tolerant(operation.ops)
+        elif hasattr(operation, "if_not_exists"):
+            operation.if_not_exists = True
 
 
 def upgrade(url: str, root: Path, revision: str = "head") -> None:

@@ -75,7 +75,7 @@ class Example(Value):
 class Examples(Value):
     """All examples of one agent, in the order in which they were given; no sentence is in them twice."""
 
-    agent: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")
+    agent: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}\z")
     examples: tuple[Example, ...] = Field(default=(), max_length=MAX_EXAMPLES)
 
     @model_validator(mode="after")
@@ -188,11 +188,19 @@ def text_of(kept: Examples) -> str:
     """
     import yaml
 
+    class Dumper(yaml.SafeDumper):
+        def represent_str(self, text: str) -> yaml.ScalarNode:
+            # Other styles fold lines, and some of what counts as a line end there does not come back the same.
+            style = None if text.isprintable() else '"'
+            return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)  # people indent lists
+
+    Dumper.add_representer(str, Dumper.represent_str)
     rows = [example.model_dump(exclude_defaults=True) for example in kept.examples]
-    text: str = yaml.safe_dump({"agent": kept.agent, "examples": rows}, allow_unicode=True, sort_keys=False, width=110)
-    # People indent lists; PyYAML does not.
-    head, _, items = text.partition("examples:\n")
-    text = f"{head}examples:\n" + "".join(f"  {line}" if line.strip() else line for line in items.splitlines(True))
+    document = {"agent": kept.agent, "examples": rows}
+    text: str = yaml.dump(document, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=8 * MAX_TEXT)
     if len(text.encode()) > MAX_BYTES:
         raise ExamplesError(f"{kept.path} would have more than {MAX_BYTES // 1000} kB; take some examples out first")
     return text
@@ -211,15 +219,16 @@ def read(root: Path, path: str) -> Examples:
         place = os.open(root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ExamplesError(f"{path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(place).st_mode):
+        os.close(place)
+        raise ExamplesError(f"{path} is no plain file")
     with os.fdopen(place, "rb") as file:
-        if not stat.S_ISREG(os.fstat(place).st_mode):
-            raise ExamplesError(f"{path} is no plain file")
         raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ExamplesError(f"{path} has more than {MAX_BYTES // 1000} kB; take some examples out")
     try:
         return parse(raw.decode(), name[1])
     except UnicodeDecodeError:
-        if len(raw) > MAX_BYTES:
-            raise ExamplesError(f"{path} has more than {MAX_BYTES // 1000} kB; take some examples out") from None
         raise ExamplesError(f"{path} is no text in UTF-8") from None
 
 

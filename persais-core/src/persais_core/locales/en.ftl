@@ -105,7 +105,9 @@ check-imports = Imports
 check-secrets = Secrets
 check-lint = Style
 check-typecheck = Types
+check-migrations = Tables
 check-tests = Tests
+check-examples = Examples
 rounds-over = After { $rounds } rounds these checks still fail: { $checks }.
 coder-denied = The coder wanted to write files that this change may not touch: { $paths }. Nothing of it was kept.
 coder-failed = The coder did not finish ({ $status }): { $detail }
@@ -124,6 +126,16 @@ card-files =
        *[other] Files: { $count } changed
     }
 card-tests = Tests: ✅ Passed
+card-examples =
+    { $count ->
+        [one] Examples: 1 saved
+       *[other] Examples: { $count } saved
+    }
+card-examples-replaced =
+    { $count ->
+        [one] 1 older example was replaced, as you asked for another answer
+       *[other] { $count } older examples were replaced, as you asked for other answers
+    }
 card-cost = Cost: ${ $cost }
 button-deploy = Deploy
 button-abort = Abort
@@ -213,3 +225,48 @@ emulators-model-how =
 
     What you can try right now: /mechanic, and then
     `Create an agent "Echo" that repeats the user's messages`
+
+## Preview
+
+button-try = Try
+button-stop = Stop
+tap-try = Starting the preview...
+preview-mark = 👁 preview · { $title }
+preview-started = 👁 Preview of { $title }: write to it; production does not know it yet
+preview-ended = 👁 Preview ended
+preview-ended-time = 👁 Preview ended: the time of { $title } is over. Tap Try on the card to start it again.
+preview-decided = 👁 Preview ended, as the change was decided on.
+preview-broke = 👁 Preview ended: { $title } was stopped because { $cause }.
+preview-failed = 👁 The preview did not start: { $cause }
+preview-many = { $count } previews are running already; stop one first
+preview-none = There is no preview of that change any more.
+preview-gone = 👁 The preview is not running any more, so nobody has read this. Tap Try on the card to start it again.
+preview-silent = (no answer)
+preview-error = ⚠️ { $cause }
+
+## Migrations
+
+migration-add-enum = The type { $name } is made.
+migration-add-label = The type { $name } learns: { $detail }.
+migration-add-table = The table { $table } is made.
+migration-add-column = The table { $table } gets the field { $column }.
+migration-allow-empty = In { $table }, the field { $column } may be empty from now on.
+migration-set-default = In { $table }, the field { $column } gets a default.
+migration-ease-column = In { $table }, the field { $column } need not be given any more.
+migration-widen-type = In { $table }, the field { $column } gets more room ({ $detail }).
+migration-add-index = In { $table }, records are found faster by { $detail }.
+migration-drop-index = In { $table }, the index for { $detail } goes.
+migration-drop-unique = In { $table }, { $detail } need not be unique any more.
+migration-drop-foreign-key = In { $table }, { $detail } need not refer to another record any more.
+migration-add-unique = In { $table }, { $detail } must be unique from now on.
+migration-add-foreign-key = In { $table }, { $detail } must refer to a record that exists from now on.
+migration-change-type = In { $table }, the field { $column } becomes { $detail }; what it held is kept aside for 30 days.
+migration-forbid-empty = In { $table }, the field { $column } must not be empty from now on; empty ones get a value.
+migration-drop-column = In { $table }, the field { $column } is dropped; what is in it is kept aside for 30 days.
+migration-drop-table = The table { $table } is dropped with all its records; they are kept aside for 30 days.
+card-losses = ⚠️ This change loses or binds data, once the new version has proven itself:
+button-deploy-drop = Deploy and drop
+migration-dropped = 🗄 What the new version no longer needs was put aside. It is kept for 30 days.
+migration-drop-failed = ⚠️ The new version serves, but nothing was dropped. Cause: { $cause }
+migration-failed = ❌ The tables could not be changed, so nothing was deployed. Cause: { $cause }
+migration-not-taken-back = ⚠️ The tables could not be brought back to what they were. Cause: { $cause }

@@ -111,7 +111,9 @@ check-imports = Импорты
 check-secrets = Секреты
 check-lint = Стиль
 check-typecheck = Типы
+check-migrations = Таблицы
 check-tests = Тесты
+check-examples = Примеры
 rounds-over =
     { $rounds ->
         [one] После { $rounds } раунда не проходят проверки: { $checks }.
@@ -134,6 +136,18 @@ card-files =
        *[other] Files: { $count } changed
     }
 card-tests = Tests: ✅ Passed
+card-examples =
+    { $count ->
+        [one] Примеры: { $count } сохранён
+        [few] Примеры: { $count } сохранены
+       *[other] Примеры: { $count } сохранено
+    }
+card-examples-replaced =
+    { $count ->
+        [one] Заменён { $count } прежний пример: теперь нужен другой ответ
+        [few] Заменены { $count } прежних примера: теперь нужны другие ответы
+       *[other] Заменено { $count } прежних примеров: теперь нужны другие ответы
+    }
 card-cost = Стоимость: ${ $cost }
 button-deploy = Deploy
 button-abort = Abort
@@ -223,3 +237,48 @@ emulators-model-how =
 
     Что можно попробовать прямо сейчас: /mechanic, а затем
     `Создай агента "Echo", который повторяет сообщения пользователя`
+
+## Предпросмотр
+
+button-try = Попробовать
+button-stop = Стоп
+tap-try = Запускаю предпросмотр...
+preview-mark = 👁 предпросмотр · { $title }
+preview-started = 👁 Предпросмотр { $title }: пишите ему; рабочий бот его ещё не знает
+preview-ended = 👁 Предпросмотр окончен
+preview-ended-time = 👁 Предпросмотр окончен: время { $title } вышло. Кнопка «Попробовать» на карточке запустит его снова.
+preview-decided = 👁 Предпросмотр окончен: по изменению принято решение.
+preview-broke = 👁 Предпросмотр окончен: { $title } остановлен, причина: { $cause }.
+preview-failed = 👁 Предпросмотр не запустился: { $cause }
+preview-many = уже идут предпросмотры ({ $count }); сначала остановите один
+preview-none = Предпросмотра этого изменения больше нет.
+preview-gone = 👁 Предпросмотр больше не идёт, поэтому это никто не прочёл. Кнопка «Попробовать» на карточке запустит его снова.
+preview-silent = (нет ответа)
+preview-error = ⚠️ { $cause }
+
+## Migrations
+
+migration-add-enum = Создаётся тип { $name }.
+migration-add-label = Тип { $name } дополняется: { $detail }.
+migration-add-table = Создаётся таблица { $table }.
+migration-add-column = В таблицу { $table } добавляется поле { $column }.
+migration-allow-empty = В таблице { $table } поле { $column } теперь может быть пустым.
+migration-set-default = В таблице { $table } поле { $column } получает значение по умолчанию.
+migration-ease-column = В таблице { $table } поле { $column } больше не обязательно.
+migration-widen-type = В таблице { $table } поле { $column } становится вместительнее ({ $detail }).
+migration-add-index = В таблице { $table } записи быстрее находятся по { $detail }.
+migration-drop-index = В таблице { $table } убирается индекс по { $detail }.
+migration-drop-unique = В таблице { $table } значения { $detail } больше не обязаны быть разными.
+migration-drop-foreign-key = В таблице { $table } поле { $detail } больше не обязано ссылаться на другую запись.
+migration-add-unique = В таблице { $table } значения { $detail } теперь должны быть разными.
+migration-add-foreign-key = В таблице { $table } поле { $detail } теперь должно ссылаться на существующую запись.
+migration-change-type = В таблице { $table } поле { $column } меняет тип на { $detail }; прежние значения хранятся ещё 30 дней.
+migration-forbid-empty = В таблице { $table } поле { $column } больше не может быть пустым; пустые получат значение.
+migration-drop-column = В таблице { $table } удаляется поле { $column }; его содержимое хранится ещё 30 дней.
+migration-drop-table = Удаляется таблица { $table } со всеми записями; они хранятся ещё 30 дней.
+card-losses = ⚠️ Когда новая версия проверит себя, это изменение удалит или ограничит данные:
+button-deploy-drop = Deploy and drop
+migration-dropped = 🗄 То, что новой версии больше не нужно, отложено. Оно хранится 30 дней.
+migration-drop-failed = ⚠️ Новая версия работает, но ничего не удалено. Причина: { $cause }
+migration-failed = ❌ Таблицы изменить не удалось, поэтому ничего не запущено. Причина: { $cause }
+migration-not-taken-back = ⚠️ Вернуть таблицы к прежнему виду не удалось. Причина: { $cause }

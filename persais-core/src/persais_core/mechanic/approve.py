@@ -14,6 +14,7 @@ from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import Approval
 from persais_core.domain.changes import ChangeState
 from persais_core.domain.chats import Lane, Reply, User, Value
+from persais_core.mechanic import preview
 from persais_core.mechanic.ledger import Ledger, lock
 from persais_core.queue import jobs, outbox
 
@@ -42,6 +43,8 @@ async def press(database: Database, ledger: Ledger, *, user: User, lane: Lane, d
     say, language = texts.say, user.language
     nonce = data.removeprefix("c:")
     async with database.session() as session:
+        if data.startswith(preview.PRESS) and await preview.wish_end(session, data, lane, language):
+            return Tapped(note="")
         approval = await session.get(Approval, nonce, with_for_update=True)
         if approval is None:
             audit.record(session, "tap", actor=user.id, outcome="refused", cause="unknown button")
@@ -57,6 +60,12 @@ async def press(database: Database, ledger: Ledger, *, user: User, lane: Lane, d
             return Tapped(note="")
         if approval.used_at is not None:
             return Tapped(note=say(language, "tap-used"))
+        if approval.action == "try":
+            if change.state is not ChangeState.AWAITING_APPROVAL or approval.commit != change.commit:
+                return Tapped(note=say(language, "tap-stale"), alert=True)
+            audit.record(session, "change try", actor=user.id, subject=subject, commit=approval.commit)
+            await preview.wish(session, change, lane, language)
+            return Tapped(note=say(language, "tap-try"))
         if approval.action == "diff":
             if approval.commit is None:
                 return Tapped(note=say(language, "tap-stale"), alert=True)

@@ -6,6 +6,7 @@ Both are drawn from the stored change alone; no model writes on them.
 from __future__ import annotations
 
 from persais_core import texts
+from persais_core.domain import examples
 from persais_core.domain.changes import Change, ChangeState, Plan
 from persais_core.domain.chats import Button, Reply
 
@@ -29,6 +30,15 @@ def planned_files(change: Change) -> tuple[str, ...]:
     made = [f"bot/{part.kind}s/{part.name}.py" for part in change.plan.create]
     tests = [f"tests/{part.kind}s/test_{part.name}.py" for part in change.plan.create]
     return (*made, *tests, *change.plan.edit)
+
+
+def tried_agent(change: Change) -> str | None:
+    """Name of the agent that [Try] speaks to: the first that the plan makes or, if it makes none, changes."""
+    if change.plan is None:
+        return None
+    made = [part.name for part in change.plan.create if part.kind == "agent"]
+    edited = [path.rpartition("/")[2].removesuffix(".py") for path in change.plan.edit if "bot/agents/" in path]
+    return next(iter(made + edited), None)
 
 
 def progress(change: Change) -> Reply:
@@ -125,8 +135,10 @@ def card(change: Change) -> Reply:
     lines = [
         texts.say(language, title),
         texts.say(language, "card-branch", branch=change.branch or ""),
-        texts.say(language, "card-files", count=len(change.files)),
+        # The examples are the owner's words, not somebody's code; they have a line of their own.
+        texts.say(language, "card-files", count=sum(1 for f in change.files if not examples.PATH.fullmatch(f))),
         texts.say(language, "card-tests"),
+        *_example_lines(change),
     ]
     if change.unsandboxed:
         lines.append(f"🔴 {texts.say(language, 'warning-unsandboxed')}")
@@ -135,6 +147,15 @@ def card(change: Change) -> Reply:
     if change.error:
         lines += ["", _escape(change.error)]
     return Reply(text="\n".join(lines), buttons=_buttons(change))
+
+
+def _example_lines(change: Change) -> list[str]:
+    """How many of the owner's sentences are kept, and how many older answers they take the place of."""
+    kept = change.plan.examples if change.plan else ()
+    lines = [texts.say(change.language, "card-examples", count=len(kept))] if kept else []
+    if replaced := sum(1 for example in kept if example.instead_of is not None):
+        lines.append(texts.say(change.language, "card-examples-replaced", count=replaced))
+    return lines
 
 
 def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
@@ -152,9 +173,11 @@ def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
         row.append(Button(text=say(language, "button-view"), data=change.buttons["view"]))
     elif change.pull_request_url:
         row.append(Button(text=say(language, "button-view"), url=change.pull_request_url))
-    second = (
-        [Button(text=say(language, "button-diff"), data=change.buttons["diff"])] if "diff" in change.buttons else []
-    )
+    second = [
+        Button(text=say(language, key), data=change.buttons[action])
+        for action, key in (("try", "button-try"), ("diff", "button-diff"))
+        if action in change.buttons
+    ]
     return (tuple(row), tuple(second)) if second else (tuple(row),)
 
 

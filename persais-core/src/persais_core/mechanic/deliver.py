@@ -10,6 +10,7 @@ from persais_core import audit, errors
 from persais_core.db.tables.evolution import Approval
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.forges.base import PullRequestLink
+from persais_core.mechanic import cards
 from persais_core.mechanic.workshop import Workshop
 from persais_core.settings import TELEGRAM_API_URL
 
@@ -32,6 +33,8 @@ async def deliver(shop: Workshop, change: Change) -> Change:
     )
     async with shop.ledger.changing(change.id) as (session, current):
         actions = [action for action in ACTIONS if action != "view" or not _opens_links(shop, link)]
+        if cards.tried_agent(current):
+            actions.append("try")
         buttons = new_buttons(session, current.model_copy(update={"commit": commit}), actions)
         changed = current.model_copy(
             update={

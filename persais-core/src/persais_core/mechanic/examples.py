@@ -39,7 +39,8 @@ def write(folder: Path, plan: Plan) -> tuple[str, ...]:
     Raises:
         ExamplesError: a file that is there cannot be used, or has no room left.
     """
-    before = {path: (folder / path).read_text("utf-8") for path in paths(plan) if (folder / path).is_file()}
+    # Bytes, as `expected` sees them: reading text would make other line ends of them.
+    before = {path: (folder / path).read_bytes().decode() for path in paths(plan) if (folder / path).is_file()}
     for path, text in merged(before, plan).items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +57,7 @@ async def expected(shop: Workshop, change: Change) -> dict[str, str]:
     if change.plan is None or change.base is None:
         return {}
     there = await shop.repository.files(change.base)
-    before = {
-        path: await shop.repository.read(change.base, path) for path in paths(change.plan) if path in there
-    }
+    before = {path: await shop.repository.read(change.base, path) for path in paths(change.plan) if path in there}
     return merged(before, change.plan)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from persais_core import errors
 from persais_core.domain.changes import Change, Plan
 from persais_core.llm.models import Booking, Said
-from persais_core.mechanic import workshop
+from persais_core.mechanic import examples, workshop
 from persais_core.mechanic.workshop import Workshop
 
 MAX_ANSWER = 60_000  # characters
@@ -24,6 +24,7 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
 
     Raises:
         PlanError: the model gave no usable plan, twice; says what was wrong with the second.
+        ExamplesError: the project keeps a file of examples that cannot be used.
         ModelUnavailableError: the model cannot be asked.
     """
     base = await shop.repository.main()
@@ -39,6 +40,7 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
             "agents": [{"name": name, "title": name.replace("_", " ").title()} for name in names["agents"]],
             "tools": names["tools"],
             "schemas": names["schemas"],
+            "examples": await examples.known(shop, base),
             "files": [path for path in files if path.startswith(("bot/", "tests/")) and path.endswith(".py")],
         },
         "corrections": list(change.corrections),
@@ -50,7 +52,8 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
     booking = Booking(purpose="plan", user_id=change.user_id, change_id=change.id)
     answer = await shop.models.ask(messages, booking, model=shop.models.coder)
     try:
-        return read(answer, set(files)), base
+        plan = read(answer, set(files))
+        return await examples.noting_what_is_replaced(shop, base, plan), base
     except ValueError as error:
         messages += [
             ("assistant", answer[:MAX_ANSWER]),
@@ -58,7 +61,8 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
         ]
         answer = await shop.models.ask(messages, booking, model=shop.models.coder)
     try:
-        return read(answer, set(files)), base
+        plan = read(answer, set(files))
+        return await examples.noting_what_is_replaced(shop, base, plan), base
     except ValueError as error:
         raise errors.PlanError(
             f"the model gave no usable plan ({error}); say it in other words or try again"

@@ -5,7 +5,7 @@ outside is a request, each line back an answer; while an agent thinks, the answe
 the next line from outside is what the model said. Records are kept in memory for as long as the preview lives: this is
 the candidate's own copy of the schema, and nothing of production is in it.
 
-    {"load": true, "language": "en"}                       -> {"agents": {"echo": "🎭 Echo"}}
+    {"load": true, "language": "en"}                       -> {"agents": {"echo": "Echo"}}
     {"agent": "echo", "text": "Hi", "user": {…}}           -> {"reply": {…}}, {"reply": null} or {"error": "…"}
                                                            -> {"ask": {"prompt": "…", "system": "…"}}
     {"said": "…"} or {"refused": "…"}                      -> as above
@@ -42,6 +42,7 @@ class Outside:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._asking = asyncio.Lock()
+        self._is_listening = False
 
     async def hear(self) -> dict[str, Any]:
         """The next line from outside.
@@ -60,6 +61,22 @@ class Outside:
         self._writer.write(json.dumps(answer).encode() + b"\n")
         await self._writer.drain()
 
+    async def request(self) -> dict[str, Any]:
+        """The next request; from here until `answer`, the model may be asked.
+
+        Raises:
+            EOFError: nobody is there any more.
+        """
+        request = await self.hear()
+        self._is_listening = True
+        return request
+
+    async def answer(self, **answer: Any) -> None:
+        """Answer the request, once nothing is being asked any more."""
+        async with self._asking:
+            self._is_listening = False
+            await self.say(**answer)
+
     async def ask(self, prompt: str, system: str) -> str:
         """What the model says.
 
@@ -67,6 +84,8 @@ class Outside:
             ModelError: it was not asked, or did not answer; the message says why.
         """
         async with self._asking:  # an agent may ask several things at once; outside, one follows the other
+            if not self._is_listening:
+                raise errors.ModelError("the model can be asked only while a message is being answered")
             await self.say(ask={"prompt": prompt, "system": system})
             heard = await self.hear()
         if "said" in heard:
@@ -110,21 +129,21 @@ async def serve(root: Path, outside: Outside) -> None:
     agents: dict[str, Agent] = {}
     while True:
         try:
-            request = await outside.hear()
+            request = await outside.request()
         except EOFError:
             return
         if "load" in request:
             try:
                 agents = {agent.name: agent for agent in loader.load(root)}
             except errors.AgentError as error:
-                await outside.say(error=str(error))
+                await outside.answer(error=str(error))
                 continue
             language: Language = request["language"]
-            await outside.say(agents={name: f"{a.emoji} {a.called(language)}" for name, a in agents.items()})
+            await outside.answer(agents={name: a.called(language) for name, a in agents.items()})
             continue
         context = PreviewContext(User.model_validate(request["user"]), store, outside)
         message = Message(text=request["text"], attachment=request.get("attachment"))
-        await outside.say(**await _answer(agents[request["agent"]], message, context, root))
+        await outside.answer(**await _answer(agents[request["agent"]], message, context, root))
 
 
 async def _answer(agent: Agent, message: Message, context: PreviewContext, root: Path) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The skeletons of a plan's new parts, which import, type-check and pass their tests before anyone fills them."""
+"""The skeletons of a plan's new parts, which import, type-check and pass their tests before anyone fills them.
+
+The owner's examples are written here too, before the code that is to answer them.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,27 @@ import asyncio
 
 from persais_core import errors
 from persais_core.domain.changes import Change
+from persais_core.mechanic import examples
 from persais_core.mechanic.workshop import Workshop
 from persais_core.templates import engine
 
 
 async def make(shop: Workshop, change: Change) -> tuple[str, ...]:
-    """Render the new parts into the worktree.
+    """Render the new parts into the worktree, and keep the plan's examples there.
 
     Returns:
-        The files made, relative to the project; the same again when the step is repeated.
+        The files of the parts, relative to the project; the same again when the step is repeated. Those of the
+        examples are told by `examples.paths`.
+
+    Raises:
+        ExamplesError: a file of examples cannot be used, or has no room left.
     """
     if change.plan is None or change.base is None or change.branch is None:
         raise errors.ChangeError("there is no branch yet")
     folder = shop.worktree(change.branch)
     await shop.repository.reset(change.base, folder)
+    await asyncio.to_thread(examples.write, folder, change.plan)
     if not change.plan.create:
         return ()
-    return tuple(
-        await asyncio.to_thread(engine.scaffold, folder, change.plan.create, migrations=True, language=change.language)
-    )
+    # No revision files: what a change does to the tables is proven and stored by `migrate`.
+    return tuple(await asyncio.to_thread(engine.scaffold, folder, change.plan.create, language=change.language))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 
 from persais_core import checks, errors
 from persais_core.checks.base import ChangedFile, Subject
 from persais_core.domain.changes import Change, Verdict
-from persais_core.mechanic import cards
+from persais_core.mechanic import cards, examples, migrate
 from persais_core.mechanic.workshop import Workshop
 
 
@@ -32,10 +33,14 @@ async def verify(
     subject = Subject(
         root=folder,
         base=change.base,
-        allowed=cards.planned_files(change),
+        allowed=(*cards.planned_files(change), *examples.paths(change.plan)),
         changed=tuple(ChangedFile(path=f.path, mode=f.mode, status=f.status, size=f.size) for f in changed),
         sandbox=shop.sandbox,
         scratch=shop.scratch(change.id),
+        examples=await examples.expected(shop, change),
+        former=await migrate.former(shop, change, [file.path for file in changed]),
+        database_url=shop.database.direct_url,
+        keep=functools.partial(migrate.keep, shop, change.id),
     )
     verdicts = await checks.verify(subject, tell=tell)
     return tuple(file.path for file in changed), verdicts

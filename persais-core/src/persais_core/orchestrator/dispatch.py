@@ -24,6 +24,7 @@ from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
 from persais_core.mechanic import approve, diff, why
 from persais_core.mechanic.ledger import Ledger
+from persais_core.mechanic.preview import Previews
 from persais_core.orchestrator import commands
 from persais_core.orchestrator.graph import Answer, Orchestrator
 from persais_core.queue import jobs, outbox
@@ -51,12 +52,13 @@ class Dispatch:
         access: Access,
         orchestrator: Orchestrator,
         ledger: Ledger,
+        previews: Previews,
         facts: Callable[[Language], Awaitable[commands.Facts]],
         first_turns: dict[str, tuple[int, int]],
     ) -> None:
         self._database, self._channel, self._access = database, channel, access
         self._orchestrator, self._ledger, self._facts = orchestrator, ledger, facts
-        self._inbox = Inbox(database)
+        self._inbox, self._previews = Inbox(database), previews
         self._first_turns = first_turns
 
     def _count(self, answer: Answer) -> None:
@@ -87,6 +89,8 @@ class Dispatch:
         async with self._typing(incoming.lane):
             try:
                 replies = await self._command(value)
+                if replies is None:
+                    replies = await self._previews.answer(value)
                 if replies is None:
                     answer = await self._orchestrator.answer(value)
                     replies = answer.replies

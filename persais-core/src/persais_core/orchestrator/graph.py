@@ -127,7 +127,7 @@ async def _ask_router(around: Around, agents: list[Agent], text: str) -> str | N
     except (errors.ModelError, ValueError, AttributeError) as error:
         log.info("the router gave no answer; Master answers", cause=str(error))
         return None
-    return name if name in {agent.name for agent in agents} else None
+    return name if name in [agent.name for agent in agents] else None  # a model may say anything, also a list
 
 
 async def _route(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]:
@@ -235,9 +235,9 @@ class Orchestrator:
         finally:
             self._free.put_nowait(graph)
         return Answer(
-            agent=result["agent"],
+            agent=result.get("agent", MASTER),  # what no step ever set is not in the state
             replies=tuple(Reply.model_validate(reply) for reply in result["replies"]),
-            broke=result["broke"],
+            broke=result.get("broke", False),
         )
 
     async def forget(self, turn: Turn) -> None:

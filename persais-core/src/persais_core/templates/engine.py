@@ -142,7 +142,9 @@ def render_migration(schema: changes.Part, down_revision: str | None) -> tuple[s
     values = _values(schema, "en") | {
         "revision": revision,
         "down_revision": down_revision,
-        "index": quoting.listed("op.create_index(", [index, f'"{table}"', '["created_by"]'], ")", indent=4),
+        "index": quoting.listed(
+            "op.create_index(", [index, f'"{table}"', '["created_by"]', "if_not_exists=True"], ")", indent=4
+        ),
         "drop_index": quoting.listed("op.drop_index(", [index, f'table_name="{table}"'], ")", indent=4),
     }
     return revision, {f"{VERSIONS}/{revision}_create_{schema.name}.py": _fill("schema/migration.py", values)}

@@ -6,4 +6,5 @@ One module per subject. Importing this package makes `METADATA` complete, which 
 from persais_core.db.tables import chats as chats
 from persais_core.db.tables import evolution as evolution
 from persais_core.db.tables import people as people
+from persais_core.db.tables import tracks as tracks
 from persais_core.db.tables.base import METADATA as METADATA

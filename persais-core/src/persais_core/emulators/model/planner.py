@@ -18,6 +18,8 @@ from persais_core.emulators.model import behaviours, names
 
 MAX_TITLE = 40  # characters
 MAX_COMMENT = 100  # characters
+EXAMPLE = "Hello World"
+MAX_EXAMPLES = 10  # of one plan
 EDITABLE = re.compile(r"(bot|tests)/(agents|tools|schemas)/[a-z][a-z0-9_]*\.py\Z")
 
 _QUOTED = re.compile(r'"([^"\n]+)"|«([^»\n]+)»|“([^”\n]+)”|„([^“”\n]+)[“”]|`([^`\n]+)`|(?<!\w)\'([^\n]+?)\'(?!\w)')
@@ -193,6 +195,7 @@ def _agent(wish: _Wish, language: Language, project: dict[str, Any]) -> dict[str
             "slug": names.slug("change", existing, "agent"),
             "edit": edit,
             "steps": list(steps[: len(edit)]),
+            "examples": _examples(existing, behaviour, project),
         }
     keywords = dict.fromkeys((name.replace("_", " "), title.lower()))
     if name == "echo":
@@ -210,7 +213,15 @@ def _agent(wish: _Wish, language: Language, project: dict[str, Any]) -> dict[str
         "slug": names.slug("add", name, "agent"),
         "create": [part],
         "steps": list(steps),
+        "examples": _examples(name, behaviour, project),
     }
+
+
+def _examples(agent: str, behaviour: behaviours.Behaviour, project: dict[str, Any]) -> list[dict[str, str]]:
+    """One plain example, and what the agent is to answer from now on to each that it keeps."""
+    known = (project.get("examples") or {}).get(agent) or ()
+    said = dict.fromkeys([EXAMPLE, *(str(row["say"]) for row in known)])
+    return [{"agent": agent, "say": say, "expect": behaviour.answer(say)} for say in list(said)[:MAX_EXAMPLES]]
 
 
 def _comment(wish: _Wish, language: Language, project: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,146 @@
+"""Whether the tables can follow the schemas of a change, and what is lost on the way.
+
+The schemas are imported in the sandbox, on a copy of their own, since they could rewrite the one that the tests are
+taken from. What comes back is a document that is read like a stranger's; from there on everything is ours: the steps
+from the tables of today, their SQL, and the proof of it on a scratch database. The SQL that was proven is handed to
+whoever asked, to be stored and run as it is.
+
+Only tables that the changed files speak of are looked at: what else differs is not this change's doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import re
+import secrets
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+import psycopg
+
+from persais_core import commands, errors
+from persais_core.checks import base, declare
+from persais_core.db import app_document, app_proof, app_schema, app_sql, app_steps
+from persais_core.domain import changes
+from persais_core.security import sandbox
+
+NAME = "migrations"
+FOLDER = "bot/schemas/"
+# Named, not run here: importing the schemas is what must not happen in this process.
+PROGRAM = "persais_core.checks.declare"
+SECONDS = 30.0
+LIMITS = sandbox.Limits(processes=32, address_bytes=8 << 30)
+TABLE = re.compile(r"\bagent_[a-z0-9_]+")
+
+
+class MigrationsCheck:
+    """Whether the change of the tables is proven, up, down and up again."""
+
+    name = NAME
+
+    async def __call__(self, subject: base.Subject) -> changes.Verdict:
+        """Render the schemas, and prove the way from the tables of today to them."""
+        paths = [file.path for file in subject.changed if file.path.startswith(FOLDER)]
+        if not paths:
+            await _keep(subject, app_sql.Migration())
+            return base.passed(NAME, "no schema changed")
+        if subject.database_url is None:
+            return base.failed(NAME, "no database", ["the schemas changed, and there is no database to try it on"])
+        written = [base.read(subject, path).decode("utf-8", "replace") for path in paths if path in subject.written]
+        former = {table for path in paths for table in TABLE.findall(subject.former.get(path, ""))}
+        spoken_of = former | {table for text in written for table in TABLE.findall(text)}
+        try:
+            wanted = await render(subject.root, subject.scratch, subject.sandbox)
+            migration, rows = await asyncio.to_thread(_prove, subject.database_url, wanted, spoken_of, former)
+        except (app_schema.SchemaError, app_proof.ProofError) as error:
+            return base.failed(NAME, "not possible", [str(error)])
+        await _keep(subject, migration)
+        return base.passed(NAME, _summary(migration, rows))
+
+
+async def _keep(subject: base.Subject, migration: app_sql.Migration) -> None:
+    if subject.keep is not None:
+        await subject.keep(migration)
+
+
+def _summary(migration: app_sql.Migration, rows: int) -> str:
+    if not migration.operations:
+        return "the tables stay as they are"
+    if migration.losses:
+        return "; ".join(step.sentence for step in migration.losses)
+    steps = base.count(len(migration.operations), "step", "steps")
+    return f"{steps}, nothing is lost; tried with {base.count(rows, 'record', 'records')}"
+
+
+async def render(root: Path, scratch: Path, box: sandbox.Sandbox | None) -> app_schema.Schema:
+    """What the schemas of a project declare, without importing them in this process.
+
+    Args:
+        root: the project.
+        scratch: a folder for the copy; the caller removes it.
+        box: where they are imported. None: in a plain child process, which is enough for code that was approved and
+            that this process is about to run itself.
+
+    Raises:
+        SchemaError: they cannot be imported, or declare something that cannot be stored.
+        SandboxError: the sandbox does not run here.
+    """
+    tree = scratch / "schemas"
+    await asyncio.to_thread(sandbox.copy_tree, root, tree)
+    tree = tree.resolve()
+    (tree / declare.REPORT).unlink(missing_ok=True)
+    command = commands.Command(
+        argv=(sys.executable, "-I", "-m", PROGRAM, str(tree)),
+        cwd=tree,
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        timeout_seconds=SECONDS,
+    )
+    if box is None:
+        outcome = await commands.run(command)
+        stopped = f"it did not end within {SECONDS:g} s" if outcome.timed_out else ""
+    else:
+        outcome = await box.run(command, folder=tree, limits=LIMITS)
+        stopped = outcome.stopped
+    raw = sandbox.read_report(tree, declare.REPORT, max_bytes=app_document.MAX_DOCUMENT)
+    if stopped or raw is None:
+        tail = " | ".join(outcome.stderr.strip().splitlines()[-2:]).replace(f"{tree}/", "")
+        why = stopped or f"there is no report (exit {outcome.exit_code}): {tail}"
+        raise app_schema.SchemaError(f"reading the schemas was given up because {why}")
+    cause = _cause(raw)
+    if cause is not None:
+        raise app_schema.SchemaError(cause.replace(f"{tree}/", ""))
+    return app_document.read(raw)
+
+
+def _cause(raw: bytes) -> str | None:
+    """Why there is no document, in the program's own words."""
+    try:
+        answer = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    cause = answer.get("cause") if isinstance(answer, dict) else None
+    return None if cause is None else " ".join(str(cause).split())[: base.MAX_FINDING]
+
+
+def _prove(
+    url: str, wanted: app_schema.Schema, spoken_of: Collection[str], former: Collection[str]
+) -> tuple[app_sql.Migration, int]:
+    """The migration to the schemas, proven, and with how many records."""
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            now = app_schema.observe(connection)
+            for name in wanted.foreign:
+                if connection.execute("select to_regclass(%s)", (f'public."{name}"',)).fetchone() == (None,):
+                    raise app_schema.SchemaError(
+                        f"the table {name} must be called {app_schema.PREFIX}…: set __tablename__"
+                    )
+    except psycopg.Error as error:
+        raise errors.DatabaseError(f"the database does not answer: {str(error).strip().splitlines()[0]}") from error
+    steps = app_steps.difference(now, wanted, only=spoken_of, droppable=former)
+    # Names what is kept aside, so that a day can be read from it and no other change has the same.
+    tag = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}_{secrets.token_hex(2)}"
+    migration = app_sql.write(steps, tag=tag)
+    return migration, app_proof.prove(url, now, wanted, migration) if steps else 0

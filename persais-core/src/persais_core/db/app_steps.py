@@ -1,0 +1,289 @@
+"""The steps from the tables that are there to those that are wanted.
+
+A step is safe when the release that serves now and the next one can both work after it. All others lose or bind data,
+and wait for a tap of their own and until the next release is confirmed. So a field that goes takes two steps: first the
+older and the newer release may both leave it out, and much later it goes.
+
+A table that nobody declares is left alone unless the caller says that it was declared before: it may be another
+program's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from persais_core.db import app_schema
+from persais_core.db.app_schema import Column, Default, ForeignKey, Index, Schema, Table, Unique
+from persais_core.domain.chats import Value
+
+WIDENS = {
+    ("smallint", "integer"), ("smallint", "bigint"), ("integer", "bigint"), ("real", "double precision"),
+    ("character varying", "text"), ("json", "jsonb"),
+}  # fmt: skip
+"""Changes of a type after which every old value is still there as it was."""
+
+Kind = Literal[
+    "add-enum", "add-label", "drop-foreign-key", "drop-unique", "drop-index", "add-table", "add-column", "allow-empty",
+    "set-default", "ease-column", "widen-type", "add-index", "add-unique", "add-foreign-key", "change-type",
+    "forbid-empty", "drop-column", "drop-table",
+]  # fmt: skip
+
+SENTENCES: Mapping[str, str] = {
+    "add-enum": "the type {name} is made",
+    "add-label": "the type {name} learns the word {detail}",
+    "add-table": "the table {table} is made",
+    "add-column": "{table} gets the field {column} ({detail})",
+    "allow-empty": "{table}: the field {column} may be empty from now on",
+    "set-default": "{table}: the field {column} gets a default",
+    "ease-column": "{table}: the field {column} need not be given any more",
+    "widen-type": "{table}: the field {column} becomes {detail}, with room for more",
+    "add-index": "{table}: {detail} is found faster",
+    "drop-index": "{table}: the index {name} goes",
+    "drop-unique": "{table}: {detail} need not be unique any more",
+    "drop-foreign-key": "{table}: {detail} need not refer to anything any more",
+    "add-unique": "{table}: {detail} must be unique from now on; records that are not would stop it",
+    "add-foreign-key": "{table}: {detail} must refer to something that is there from now on",
+    "change-type": "{table}: the field {column} becomes {detail}; what it held is kept aside for 30 days",
+    "forbid-empty": "{table}: the field {column} must not be empty from now on; empty ones get a value",
+    "drop-column": "{table}: the field {column} goes; what is in it is kept aside for 30 days",
+    "drop-table": "the table {table} goes with all its records; they are kept aside for 30 days",
+}
+"""What each step means, in English; the same in the bot's languages under `migration-<kind>`."""
+
+
+class Operation(Value):
+    """One step, with all that is needed to write it and to take it back.
+
+    Args:
+        is_lossy: it loses or binds data, so it has its own tap and runs after the new release is confirmed.
+        detail: of the sentence: a type, or names with commas.
+        old: the column before.
+        new: the column after.
+        made: the table that is made.
+        gone: the table that goes.
+        part: the index, constraint or reference that comes or goes.
+        key: primary key of the table, by which values kept aside are found again.
+    """
+
+    kind: Kind
+    is_lossy: bool = False
+    table: str = ""
+    name: str = ""
+    detail: str = ""
+    labels: tuple[str, ...] = ()
+    old: Column | None = None
+    new: Column | None = None
+    made: Table | None = None
+    gone: Table | None = None
+    part: Index | Unique | ForeignKey | None = None
+    key: tuple[str, ...] = ()
+
+    @property
+    def column(self) -> str:
+        """Name of the column it is about, or empty."""
+        found = self.new or self.old
+        return found.name if found else ""
+
+    @property
+    def text_id(self) -> str:
+        """Name of its sentence in the bot's languages."""
+        return f"migration-{self.kind}"
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What stands in its sentence."""
+        return {"table": self.table, "column": self.column, "name": self.name, "detail": self.detail}
+
+    @property
+    def sentence(self) -> str:
+        """The step in plain English."""
+        return SENTENCES[self.kind].format(**self.values)
+
+
+_ORDER: Sequence[Kind] = (
+    "add-enum", "add-label", "drop-foreign-key", "drop-unique", "drop-index", "add-table", "add-column", "allow-empty",
+    "set-default", "ease-column", "widen-type", "add-index", "change-type", "forbid-empty", "add-unique",
+    "add-foreign-key", "drop-column", "drop-table",
+)  # fmt: skip
+
+
+def difference(
+    now: Schema, wanted: Schema, *, only: Collection[str] | None = None, droppable: Collection[str] = ()
+) -> tuple[Operation, ...]:
+    """The steps that make what is there into what is wanted, safe ones first, in an order that works.
+
+    A default, an index by another name, or a further word of an enum that only the database has is no difference.
+
+    Args:
+        now: from `observe`.
+        wanted: from `read`.
+        only: names of the tables to look at; all where not given.
+        droppable: tables that were declared until now, and so go when they are not declared any more.
+
+    Raises:
+        SchemaError: the way cannot be gone: a primary key would change, a field that must not be empty has no value for
+            the records that are there, a name is taken.
+    """
+    looked_at = [table for table in _by_reference(wanted) if only is None or table.name in only]
+    steps = [*_enum_steps(now, wanted, {column.type for table in looked_at for column in table.columns})]
+    for table in looked_at:
+        before = now.table(table.name)
+        if before is None:
+            steps.append(Operation(kind="add-table", table=table.name, made=table))
+        else:
+            steps += _table_steps(before, table, now)
+    steps += [
+        Operation(kind="drop-table", is_lossy=True, table=table.name, gone=table)
+        for table in now.tables
+        if table.name in droppable and wanted.table(table.name) is None
+    ]
+    return tuple(sorted(steps, key=lambda step: (step.is_lossy, _ORDER.index(step.kind))))
+
+
+def _enum_steps(now: Schema, wanted: Schema, used: Collection[str]) -> Iterator[Operation]:
+    for enum in wanted.enums:
+        if app_schema.ENUMS + enum.name not in used:
+            continue
+        before = now.enum(enum.name)
+        if before is None:
+            if enum.name in now.taken:
+                raise app_schema.SchemaError(
+                    f"the enum {enum.name} has the name of another type; call its class differently"
+                )
+            yield Operation(kind="add-enum", name=enum.name, labels=enum.labels)
+        elif new := tuple(label for label in enum.labels if label not in before.labels):
+            yield Operation(kind="add-label", name=enum.name, detail=", ".join(new), labels=new)
+
+
+def _by_reference(schema: Schema) -> list[Table]:
+    """The tables, each after those it refers to."""
+    order: list[Table] = []
+    waiting = list(schema.tables)
+    while waiting:
+        done = {table.name for table in order}
+        ready = [table for table in waiting if all(item.table in done | {table.name} for item in table.foreign_keys)]
+        if not ready:
+            names = ", ".join(sorted(table.name for table in waiting))
+            raise app_schema.SchemaError(
+                f"these tables refer to each other in a circle: {names}; leave one reference out"
+            )
+        order += ready
+        waiting = [table for table in waiting if table not in ready]
+    return order
+
+
+def _table_steps(before: Table, after: Table, now: Schema) -> Iterator[Operation]:
+    table = after.name
+    if before.key != after.key:
+        raise app_schema.SchemaError(f"the primary key of {table} cannot be changed; make another table")
+
+    def step(kind: Kind, **values: Any) -> Operation:
+        return Operation(kind=kind, table=table, key=before.key, **values)
+
+    added = set()
+    for column in after.columns:
+        old = before.column(column.name)
+        if old is None:
+            if column.sequence or (not column.nullable and column.default is None and column.fill is None):
+                raise app_schema.SchemaError(
+                    f"{table}.{column.name}: the records that are there have no value for it; "
+                    "give the field a default, or allow None"
+                )
+            added.add(column.name)
+            yield step("add-column", new=column, detail=column.type)
+        else:
+            yield from _column_steps(step, old, column)
+    for old in before.columns:
+        if after.column(old.name) is None:
+            if not old.nullable and old.default is None and old.sequence is None:
+                yield step("ease-column", old=old, new=old.model_copy(update={"default": zero(old, now)}))
+            yield step("drop-column", is_lossy=True, old=old.model_copy(update={"fill": zero(old, now)}))
+    yield from _part_steps(step, before, after, added)
+
+
+def _column_steps(step: Callable[..., Operation], old: Column, new: Column) -> Iterator[Operation]:
+    if old.type != new.type:
+        wider = _is_wider(old.type, new.type)
+        yield step("widen-type" if wider else "change-type", is_lossy=not wider, old=old, new=new, detail=new.type)
+    if old.nullable and not new.nullable:
+        yield step("forbid-empty", is_lossy=True, old=old, new=new)
+    elif new.nullable and not old.nullable:
+        yield step("allow-empty", old=old, new=new)
+    if new.default is not None and new.default != old.default and new.sequence is None:
+        yield step("set-default", old=old, new=new)
+
+
+def _is_wider(old: str, new: str) -> bool:
+    base, _, size = old.partition("(")
+    new_base, _, new_size = new.partition("(")
+    if base == new_base == "character varying":
+        return not new_size or (bool(size) and int(size[:-1]) < int(new_size[:-1]))
+    return (base, new_base) in WIDENS
+
+
+def _part_steps(
+    step: Callable[..., Operation], before: Table, after: Table, added: Collection[str]
+) -> Iterator[Operation]:
+    """Indexes, unique constraints and references, told apart by what they are about and not by name."""
+    unique = {True: _covered(after, unique=True), False: _covered(after, unique=False)}
+    was_unique = {True: _covered(before, unique=True), False: _covered(before, unique=False)}
+    for part in before.parts:
+        is_unique = isinstance(part, Unique) or part.is_unique
+        if part.columns not in unique[is_unique]:
+            kind: Kind = "drop-unique" if is_unique else "drop-index"
+            yield step(kind, name=part.name, part=part, detail=", ".join(part.columns))
+    for part in after.parts:
+        is_unique = isinstance(part, Unique) or part.is_unique
+        if part.columns in was_unique[is_unique]:
+            continue
+        # Rows that are there have no value in a new column that may be empty, so they cannot collide.
+        empty = {column.name for column in after.columns if column.name in added and column.nullable}
+        kind = "add-unique" if is_unique else "add-index"
+        is_lossy = is_unique and not empty & set(part.columns)
+        yield step(kind, is_lossy=is_lossy, name=part.name, part=part, detail=", ".join(part.columns))
+
+    def about(reference: ForeignKey) -> tuple[object, ...]:
+        return reference.columns, reference.table, reference.targets, reference.on_delete
+
+    had, has = {about(item) for item in before.foreign_keys}, {about(item) for item in after.foreign_keys}
+    for reference in before.foreign_keys:
+        if about(reference) not in has:
+            yield step("drop-foreign-key", name=reference.name, part=reference, detail=", ".join(reference.columns))
+    for reference in after.foreign_keys:
+        if about(reference) not in had:
+            is_new = set(reference.columns) <= set(added)
+            listed = ", ".join(reference.columns)
+            yield step("add-foreign-key", is_lossy=not is_new, name=reference.name, part=reference, detail=listed)
+
+
+def _covered(table: Table, *, unique: bool) -> set[tuple[str, ...]]:
+    """The columns that have an index of a kind."""
+    found = {index.columns for index in table.indexes if index.is_unique is unique}
+    return found | {item.columns for item in table.uniques} if unique else found
+
+
+_ZEROS = {
+    "boolean": "false", "smallint": "0", "integer": "0", "bigint": "0", "real": "0", "double precision": "0",
+    "numeric": "0", "text": "", "character varying": "", "interval": "0", "bytea": "", "json": "null",
+    "jsonb": "null", "uuid": "00000000-0000-0000-0000-000000000000", "time without time zone": "00:00",
+    "time with time zone": "00:00+00",
+}  # fmt: skip
+
+
+def zero(column: Column, schema: Schema) -> Default:
+    """What stands in a field that must not be empty and that nobody fills any more."""
+    if column.default is not None:
+        return column.default
+    base, _, size = column.type.partition("(")
+    if base in _ZEROS:
+        return Default(text=_ZEROS[base])
+    if base == "vector" and size:
+        return Default(text="[" + ",".join("0" * int(size[:-1])) + "]")
+    if (enum := schema.enum(column.type)) is not None:
+        return Default(text=enum.labels[0])
+    if base == "date" or base.startswith("timestamp"):
+        return Default(is_now=True)
+    raise app_schema.SchemaError(
+        f"the field {column.name} of type {column.type} cannot be let go of here; write a migration by hand"
+    )

@@ -1,0 +1,251 @@
+"""The Mechanic through the chat: real Postgres, git, aider, checks and sandbox; Telegram and model are stood in for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import minds
+from persais_core.emulators.telegram.client import ChatClient
+from persais_core.emulators.telegram.values import ChatMessage
+from persais_core.testing import live
+
+WITHIN = 120.0  # seconds for a change; far more than it takes
+AGENT = "bot/agents/parrot.py"
+
+
+def a_plan(**fields: object) -> str:
+    """A planner's answer that changes the parrot, with some fields different."""
+    plan = {"understood": "Change the parrot", "slug": "change-parrot", "edit": [AGENT], "steps": ["Do it."]}
+    return json.dumps(plan | fields)
+
+
+@pytest.fixture
+async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
+    mind.forget()
+    async with bot.person() as somebody:
+        await somebody.send("/mechanic")
+        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
+        yield somebody
+    mind.forget()
+
+
+async def ask(person: ChatClient, request: str) -> ChatMessage:
+    """Ask for a change and return the card, or the message that says why there is none."""
+    await person.send(request)
+    return await person.wait_for(lambda m: "PR is ready" in m.text or is_final(m), timeout=WITHIN)
+
+
+def is_final(message: ChatMessage) -> bool:
+    return message.text.startswith(("I cannot", "Tell me", "That request")) or "\n❌ It did not" in f"\n{message.text}"
+
+
+async def abort(person: ChatClient, card: ChatMessage) -> None:
+    await person.press(card, "Abort")
+    await person.wait_for(lambda m: m.text.startswith("🗑"), timeout=WITHIN)
+
+
+def git(project: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def traces(bot: live.Live) -> dict[str, object]:
+    """What a change could leave behind."""
+    project = bot.home.parent / "project"
+    remote = next(bot.home.glob("*.git"))
+    return {
+        "branches": git(project, "branch", "-a", "--format=%(refname)"),
+        "worktrees": git(project, "worktree", "list"),
+        "remote branches": git(remote, "branch", "--format=%(refname)"),
+        "main": git(remote, "rev-parse", "main"),
+        "folders": sorted(p.name for name in ("worktrees", "scratch") for p in (bot.home / name).glob("*")),
+        "status": git(project, "status", "--porcelain"),
+    }
+
+
+async def test_a_comment_asked_for_ends_in_a_pull_request_that_changes_that_file_only(
+    bot: live.Live, person: ChatClient
+) -> None:
+    card = await ask(person, "Add a comment to schemas/characters.py")
+    assert "Files: 1 changed" in card.text
+    branch = card.text.split("Branch: ")[1].splitlines()[0]
+    remote = next(bot.home.glob("*.git"))
+    assert git(remote, "diff", "--name-only", f"main...{branch}").split() == ["bot/schemas/characters.py"]
+    added = [line for line in git(remote, "diff", f"main...{branch}").splitlines() if line.startswith("+#")]
+    assert len(added) == 1
+    await abort(person, card)
+
+
+async def test_abort_leaves_nothing_behind(bot: live.Live, person: ChatClient) -> None:
+    before = traces(bot)
+    card = await ask(person, 'Create an agent "Loud" that answers in upper case')
+    assert traces(bot) != before
+    await abort(person, card)
+    assert traces(bot) == before
+
+
+async def test_an_aborted_card_has_no_buttons_left(person: ChatClient) -> None:
+    card = await ask(person, 'Create an agent "Quiet" that answers in lower case')
+    await abort(person, card)
+    now = next(m for m in await person.history() if m.id == card.id)
+    assert now.buttons == ()
+
+
+@pytest.mark.parametrize("request_text", ["x" * 4050, "\u202e" * 4050], ids=["letters", "right-to-left marks"])
+async def test_a_request_that_is_too_long_is_answered_with_the_limit(
+    person: ChatClient, mind: minds.Mind, request_text: str
+) -> None:
+    await person.send(request_text)
+    answer = await person.wait_for(lambda m: m.from_bot)
+    assert answer.text == "That request has 4,050 characters, and I read at most 4,000. Please say it shorter."
+    assert mind.calls == []
+
+
+async def test_mechanic_without_words_only_switches(person: ChatClient, mind: minds.Mind) -> None:
+    await person.send("/mechanic    ")
+    assert (await person.wait_for(lambda m: m.from_bot)).text == "🔧 Mechanic mode activated"
+    assert mind.calls == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (["I would rather chat.", "Still no plan."], "no usable plan"),
+        ([a_plan(edit=["../../etc/passwd"])] * 2, "may not be changed"),
+        ([a_plan(edit=["bot/main.py"])] * 2, "may not be changed"),
+        ([a_plan(edit=["bot/agents/nobody.py"])] * 2, "does not exist"),
+        ([a_plan(edit=[], create=[{"kind": "agent", "name": "class"}])] * 2, "Python language"),
+        ([a_plan(edit=[], create=[{"kind": "agent", "name": "parrot"}])] * 2, "exists already"),
+        ([a_plan(edit=[], create=[{"kind": "agent", "name": "Ünï/../x"}])] * 2, "no usable name"),
+        ([a_plan(slug="x; rm -rf /")] * 2, "slug"),
+        ([a_plan(edit=[f"bot/agents/a{n}.py" for n in range(100)])] * 2, "10 parts"),
+    ],
+    ids=[
+        "prose",
+        "outside",
+        "closed file",
+        "missing file",
+        "keyword",
+        "twice",
+        "hostile name",
+        "hostile slug",
+        "100 files",
+    ],
+)
+async def test_an_unusable_plan_is_sent_back_once_and_then_said_to_be_so(
+    bot: live.Live, person: ChatClient, mind: minds.Mind, answers: list[minds.Answer], told: str
+) -> None:
+    before = traces(bot)
+    mind.planner[:] = answers
+    answer = await ask(person, "Change the parrot")
+    assert told in answer.text
+    assert [kind for kind, _ in mind.calls] == ["plan", "plan"]
+    assert traces(bot) == before
+
+
+async def test_a_plan_is_repaired_when_the_second_answer_is_good(person: ChatClient, mind: minds.Mind) -> None:
+    good = a_plan(edit=[], decline="it is against the rules")
+    mind.planner[:] = ["{broken", good]
+    assert (await ask(person, "Change the parrot")).text == "I cannot do that: it is against the rules"
+
+
+async def test_a_model_that_is_down_is_told_with_what_to_check(person: ChatClient, mind: minds.Mind) -> None:
+    mind.planner[:] = [500] * 9
+    assert "status 500" in (await ask(person, "Change the parrot")).text
+
+
+async def test_names_and_titles_in_any_script_do_no_harm(person: ChatClient, mind: minds.Mind) -> None:
+    part = {
+        "kind": "agent",
+        "name": "guest",
+        "title": "مرحبا *bold* `x` 👻",
+        "emoji": "👻",
+        "description": '"""\nimport os',
+    }
+    mind.planner[:] = [a_plan(edit=[], create=[part], understood="مرحبا [x](http://evil.example)")]
+    mind.coder[:] = [
+        minds.search_replace("bot/agents/guest.py", "        return message.text\n", '        return "Hi"\n')
+        + minds.search_replace(
+            "tests/agents/test_guest.py", '    assert reply == "Hello World"\n', '    assert reply == "Hi"\n'
+        )
+    ]
+    card = await ask(person, "Make a guest")
+    assert "Files: 2 changed" in card.text
+    progress = next(m for m in reversed(await person.history()) if "Got it" in m.text)
+    assert "[x](http://evil.example)" in progress.text
+    await abort(person, card)
+
+
+async def test_a_coder_that_writes_outside_its_files_is_refused_and_nothing_is_kept(
+    bot: live.Live, person: ChatClient, mind: minds.Mind
+) -> None:
+    main = git(next(bot.home.glob("*.git")), "rev-parse", "main")
+    mind.planner[:] = [a_plan()]
+    mind.coder[:] = [minds.search_replace("bot/main.py", "", "import os\n")] * 4
+    answer = await ask(person, "Change the parrot")
+    assert "bot/main.py" in answer.text
+    assert git(next(bot.home.glob("*.git")), "rev-parse", "main") == main
+
+
+async def test_a_coder_that_changes_nothing_is_told(person: ChatClient, mind: minds.Mind) -> None:
+    mind.planner[:] = [a_plan()]
+    mind.coder[:] = ["I think it is perfect already."]
+    assert "no_edits" in (await ask(person, "Change the parrot")).text
+
+
+async def test_a_failed_check_goes_back_to_the_coder_with_its_words(person: ChatClient, mind: minds.Mind) -> None:
+    wrong = minds.search_replace(AGENT, "        return message.text\n", "        return undefined_name\n")
+    right = minds.search_replace(AGENT, "        return undefined_name\n", '        return f"{message.text}"\n')
+    mind.planner[:] = [a_plan()]
+    mind.coder[:] = [wrong, right]
+    card = await ask(person, "Change the parrot")
+    assert "PR is ready" in card.text
+    second = json.dumps([messages for kind, messages in mind.calls if kind == "code"][1])
+    assert "undefined_name" in second
+    assert "These checks failed" in second
+    await abort(person, card)
+
+
+async def test_after_three_rounds_the_card_says_which_checks_fail(
+    bot: live.Live, person: ChatClient, mind: minds.Mind
+) -> None:
+    steps = ["message.text", "one", "two", "three"]
+    mind.planner[:] = [a_plan()]
+    mind.coder[:] = [
+        minds.search_replace(AGENT, f"        return {before}\n", f"        return {after}\n")
+        for before, after in itertools.pairwise(steps)
+    ]
+    answer = await ask(person, "Change the parrot")
+    assert "After 3 rounds" in answer.text
+    assert [kind for kind, _ in mind.calls].count("code") == 3
+
+
+async def test_code_that_reaches_for_the_system_never_runs(
+    bot: live.Live, person: ChatClient, mind: minds.Mind
+) -> None:
+    proof = bot.home / "proof"
+    mind.planner[:] = [a_plan()]
+    mind.coder[:] = [
+        minds.search_replace(
+            AGENT,
+            "from persais_core import",
+            f"import pathlib\npathlib.Path({str(proof)!r}).touch()\nfrom persais_core import",
+        )
+    ] + ["no"] * 2
+    answer = await ask(person, "Change the parrot")
+    assert "❌" in answer.text
+    assert not proof.exists()
+
+
+async def test_other_peoples_taps_do_nothing(bot: live.Live, person: ChatClient) -> None:
+    card = await ask(person, 'Create an agent "Mirror" that answers with the text reversed')
+    async with bot.person(user=777) as stranger:
+        await stranger.send("/start")
+        refused = await stranger.wait_for(lambda m: m.from_bot)
+        assert refused.text == "This bot is private. Its owner has to let you in."
+    await abort(person, card)
