@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: run demo test check format bench docs lock setup clean help
+.PHONY: run demo test test-evolve check format bench docs lock setup clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -16,6 +16,10 @@ demo: setup  ## the first evolution from first message to "Echo: Hello World", u
 
 test: setup  ## all tests
 	@cd persais-core && ../$(PY) -m pytest $(ARGS)
+
+test-evolve: setup  ## only the evolve loop: kills in every state, taking back, trying, versions that do not hold
+	@cd persais-core && ../$(PY) -m pytest tests/e2e/test_kills.py tests/e2e/test_taking_back.py tests/e2e/test_try.py \
+		tests/e2e/test_releases.py tests/e2e/test_kept_examples.py $(ARGS)
 
 check: setup  ## style, types, import floors
 	cd persais-core && ../.venv/bin/ruff check . ../scripts

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import MetaData
+from sqlmodel import SQLModel
 
 from persais_core.db import app_document, app_schema, app_sql, app_steps
 from persais_core.db.app_schema import Schema
@@ -32,8 +33,7 @@ def metadata(tables: Mapping[str, Sequence[Any]]) -> MetaData:
             made,
             sa.Column("id", sa.Integer, primary_key=True),
             sa.Column("created_by", sa.BigInteger, nullable=False, default=0, index=True),
-            # A column belongs to one table, and these are used by several tests.
-            *(thing.copy() if isinstance(thing, sa.Column) else thing for thing in things),
+            *things,
         )
     return made
 
@@ -90,3 +90,10 @@ def contents(url: str) -> list[str]:
         if connection.execute("select to_regclass('attic.contents')").fetchone() == (None,):
             return []
         return [name for (name,) in connection.execute("select name from attic.contents order by name")]
+
+
+def names(url: str) -> set[str]:
+    """The bot's tables, apart from those that other tests of the same run have declared."""
+    with psycopg.connect(url) as connection:
+        found = {table.name for table in app_schema.observe(connection).tables}
+    return found - set(SQLModel.metadata.tables)

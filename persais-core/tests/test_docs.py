@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from persais_core import checks, cli, settings
-from persais_core.orchestrator import commands
+from persais_core.templates import naming
 
 CORE = Path(__file__).resolve().parents[1]
 ROOT = CORE.parent
@@ -149,7 +149,7 @@ def test_every_make_target_is_told() -> None:
 
 def test_every_chat_command_is_told() -> None:
     told = {match["first"].strip("`").partition(" ")[0] for match in ROW.finditer(section("chat", "Commands"))}
-    assert {f"/{name}" for name in (*commands.BUILT_IN, "master", "mechanic")} <= told
+    assert {f"/{name}" for name in (*naming.BUILT_IN_COMMANDS, "master", "mechanic")} <= told
 
 
 def test_every_room_is_told_from_the_top_floor_down() -> None:

@@ -331,6 +331,7 @@ class _Parts:
         await self._announce()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_until_cancelled(worker.run(alone=True)), name="worker")]
+            tasks.append(group.create_task(_until_cancelled(previews.run()), name="previews"))
             tasks.append(group.create_task(_until_cancelled(self._intake()), name="intake"))
             tasks.append(group.create_task(self._warm(), name="warm"))
             try:
@@ -339,8 +340,6 @@ class _Parts:
                 # Intake first: what comes in now is for the next release. The worker then ends what it has begun.
                 # Previews before the worker, as a turn may be waiting for one.
                 for task in reversed(tasks):
-                    if task is tasks[0]:
-                        await previews.close()
                     task.cancel()
                     await asyncio.wait([task])
 

@@ -41,6 +41,7 @@ KEPT_RELEASES = 3
 WATCHED = 300.0  # seconds after it took over that a new release is watched
 PROBE_EVERY = 5.0  # seconds, while it is watched
 FAILED_PROBES = 3  # in a row
+DEATHS = 2  # the first may be an accident of the machine
 BROKEN_TURNS = 2  # of the first five of an agent
 MEMORY_CAP = 1024  # MB
 RESTARTS = 5  # of a release that dies, within `RESTART_WINDOW`
@@ -91,6 +92,7 @@ class _Watch:
     until: float
     next_probe: float = 0.0
     failed_probes: int = 0
+    deaths: int = 0
 
 
 class Supervisor:
@@ -407,7 +409,9 @@ class Supervisor:
             self._watched = None
             return None
         if release.died:
-            return f"it ended with exit code {release.process.returncode}"
+            watched.deaths += 1
+            code = release.process.returncode
+            return f"it ended {DEATHS} times, last with exit code {code}" if watched.deaths >= DEATHS else None
         if release.memory > MEMORY_CAP:
             return f"it takes {release.memory} MB of memory; {MEMORY_CAP} MB are allowed"
         if now < watched.next_probe:

@@ -33,6 +33,7 @@ async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: 
 async def test_a_change_killed_in_a_state_reaches_the_same_end(bot: live.Live, mind: minds.Mind, state: str) -> None:
     mind.forget()
     name = "K" + state.replace("_", "")
+    earlier = rows(bot, "select coalesce(max(id), 0) from persais.changes")[0][0]
     async with bot.person() as person:
         await person.send(f'/mechanic Create an agent "{name}" that answers in upper case')
         card = None
@@ -40,7 +41,7 @@ async def test_a_change_killed_in_a_state_reaches_the_same_end(bot: live.Live, m
             card = await ready(person)
         if state == "deploying" and card is not None:
             await person.press(card, "Deploy")
-        change = await reached(bot, state)
+        change = await reached(bot, state, after=earlier)
         kill_release(bot)
         if card is None:
             card = await ready(person)
@@ -57,12 +58,12 @@ async def test_a_change_killed_in_a_state_reaches_the_same_end(bot: live.Live, m
     assert rows(bot, f"select state from persais.changes where id = {change}") == [("deployed",)]
 
 
-async def reached(bot: live.Live, state: str) -> int:
-    """Wait until the newest change is in a state, or beyond it, and return its number."""
+async def reached(bot: live.Live, state: str, *, after: int) -> int:
+    """Wait until the change that follows another is in a state, or beyond it, and return its number."""
     beyond = (*STATES[STATES.index(state) :], "deployed")
     async with asyncio.timeout(WITHIN):
         while True:
-            found = rows(bot, "select id, state from persais.changes order by id desc limit 1")
+            found = rows(bot, f"select id, state from persais.changes where id > {after} order by id limit 1")
             if found and found[0][1] in beyond:
                 return int(found[0][0])
             await asyncio.sleep(0.01)

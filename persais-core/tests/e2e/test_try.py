@@ -40,7 +40,7 @@ async def said(person: ChatClient, text: str) -> str:
 
 async def tried(person: ChatClient, card: ChatMessage) -> ChatMessage:
     await person.press(card, "Try")
-    return await person.wait_for(lambda m: m.text.startswith("👁"))
+    return await person.wait_for(lambda m: m.text.startswith("👁 Preview of") and bool(m.buttons))
 
 
 async def test_a_candidate_is_tried_across_a_restart_and_deployed(

@@ -37,9 +37,16 @@ TABLE = re.compile(r"\bagent_[a-z0-9_]+")
 
 
 class MigrationsCheck:
-    """Whether the change of the tables is proven, up, down and up again."""
+    """Whether the change of the tables is proven, up, down and up again.
+
+    Args:
+        seconds: wall clock for reading the schemas.
+    """
 
     name = NAME
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
 
     async def __call__(self, subject: base.Subject) -> changes.Verdict:
         """Render the schemas, and prove the way from the tables of today to them."""
@@ -53,7 +60,7 @@ class MigrationsCheck:
         former = {table for path in paths for table in TABLE.findall(subject.former.get(path, ""))}
         spoken_of = former | {table for text in written for table in TABLE.findall(text)}
         try:
-            wanted = await render(subject.root, subject.scratch, subject.sandbox)
+            wanted = await render(subject.root, subject.scratch, subject.sandbox, seconds=self._seconds)
             migration, rows = await asyncio.to_thread(_prove, subject.database_url, wanted, spoken_of, former)
         except (app_schema.SchemaError, app_proof.ProofError) as error:
             return base.failed(NAME, "not possible", [str(error)])
@@ -75,7 +82,9 @@ def _summary(migration: app_sql.Migration, rows: int) -> str:
     return f"{steps}, nothing is lost; tried with {base.count(rows, 'record', 'records')}"
 
 
-async def render(root: Path, scratch: Path, box: sandbox.Sandbox | None) -> app_schema.Schema:
+async def render(
+    root: Path, scratch: Path, box: sandbox.Sandbox | None, *, seconds: float = SECONDS
+) -> app_schema.Schema:
     """What the schemas of a project declare, without importing them in this process.
 
     Args:
@@ -83,6 +92,7 @@ async def render(root: Path, scratch: Path, box: sandbox.Sandbox | None) -> app_
         scratch: a folder for the copy; the caller removes it.
         box: where they are imported. None: in a plain child process, which is enough for code that was approved and
             that this process is about to run itself.
+        seconds: wall clock.
 
     Raises:
         SchemaError: they cannot be imported, or declare something that cannot be stored.
@@ -96,11 +106,11 @@ async def render(root: Path, scratch: Path, box: sandbox.Sandbox | None) -> app_
         argv=(sys.executable, "-I", "-m", PROGRAM, str(tree)),
         cwd=tree,
         env={"PYTHONDONTWRITEBYTECODE": "1"},
-        timeout_seconds=SECONDS,
+        timeout_seconds=seconds,
     )
     if box is None:
         outcome = await commands.run(command)
-        stopped = f"it did not end within {SECONDS:g} s" if outcome.timed_out else ""
+        stopped = f"it did not end within {seconds:g} s" if outcome.timed_out else ""
     else:
         outcome = await box.run(command, folder=tree, limits=LIMITS)
         stopped = outcome.stopped

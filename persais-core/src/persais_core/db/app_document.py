@@ -38,13 +38,11 @@ def describe(metadata: MetaData) -> dict[str, Any]:
 
     It is not checked here: in a sandbox, whoever wrote the schemas could change this function's answer as well.
     """
-    from sqlalchemy import Enum as SqlEnum
-
     enums: dict[str, list[str]] = {}
     for table in metadata.tables.values():
         for column in table.columns:
-            if isinstance(column.type, SqlEnum) and column.type.native_enum:
-                enums[str(column.type.name)] = [str(label) for label in column.type.enums]
+            if name := _enum_name(column):
+                enums[name] = [str(label) for label in getattr(column.type, "enums", ())]
     return {
         "tables": [_table_document(table) for table in metadata.tables.values()],
         "enums": [{"name": name, "labels": labels} for name, labels in sorted(enums.items())],
@@ -78,7 +76,7 @@ def _table_document(table: SqlTable) -> dict[str, Any]:
         "columns": [
             {
                 "name": column.name,
-                "type": column.type.compile(dialect=dialect),
+                "type": _enum_name(column) or column.type.compile(dialect=dialect),
                 "nullable": bool(column.nullable),
                 "default": _server_default(column),
                 "fill": _fill(column),
@@ -99,6 +97,13 @@ def _table_document(table: SqlTable) -> dict[str, Any]:
         "uniques": uniques,
         "foreign_keys": references,
     }
+
+
+def _enum_name(column: Any) -> str | None:
+    """The type of a column that is an enum of the database."""
+    from sqlalchemy import Enum as SqlEnum
+
+    return str(column.type.name) if isinstance(column.type, SqlEnum) and column.type.native_enum else None
 
 
 def _server_default(column: Any) -> Any:

@@ -84,6 +84,8 @@ def prove(url: str, now: Schema, wanted: Schema, migration: Migration) -> int:
 def _touched(now: Schema, migration: Migration) -> Schema:
     """The tables that the steps are about and those that they refer to."""
     names = {step.table for step in migration.operations}
+    enums = {app_schema.ENUMS + step.name for step in migration.operations if step.labels}
+    names |= {table.name for table in now.tables if enums & {column.type for column in table.columns}}
     names |= {item.table for step in migration.operations if step.made for item in step.made.foreign_keys}
     names |= {step.part.table for step in migration.operations if isinstance(step.part, app_schema.ForeignKey)}
     while more := {item.table for table in now.tables if table.name in names for item in table.foreign_keys} - names:

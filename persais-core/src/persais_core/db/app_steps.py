@@ -210,7 +210,7 @@ def _column_steps(step: Callable[..., Operation], old: Column, new: Column) -> I
         yield step("forbid-empty", is_lossy=True, old=old, new=new)
     elif new.nullable and not old.nullable:
         yield step("allow-empty", old=old, new=new)
-    if new.default is not None and new.default != old.default and new.sequence is None:
+    if old.type == new.type and new.default not in {None, old.default} and new.sequence is None:
         yield step("set-default", old=old, new=new)
 
 

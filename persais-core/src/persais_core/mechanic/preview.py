@@ -164,9 +164,19 @@ class Previews:
     async def open(self) -> None:
         """Clear up after an earlier process, and note which lanes do not know yet that their preview is gone."""
         if self._folder.exists():
-            await sandbox.remove_tree(self._folder)
+            try:
+                await sandbox.remove_tree(self._folder)
+            except errors.SandboxError as error:
+                log.warning("what is left of earlier previews stays", cause=str(error))
         async with self._database.session() as session:
             self._gone = set((await session.execute(select(col(Preview.lane)))).scalars())
+
+    async def run(self) -> None:
+        """Keep previews going until cancelled; then end them."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """End all previews; their lanes are told when they next speak."""

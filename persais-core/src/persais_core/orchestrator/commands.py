@@ -11,9 +11,6 @@ from persais_core.domain.changes import Change
 from persais_core.domain.chats import Button, Language, Reply, User
 from persais_core.queue.inbox import CHOOSE_AGENT
 
-BUILT_IN = ("start", "help", "agents", "status", "claim", "abort", "deploy", "rollback", "why", "reset")
-"""Names that no agent may take, with `mechanic` and `master`."""
-
 
 @dataclass(frozen=True)
 class Facts:

@@ -12,7 +12,7 @@ from persais_core.domain import changes
 
 BUILT_IN_AGENTS = frozenset({"master", "mechanic"})
 BUILT_IN_COMMANDS = frozenset(
-    {"start", "help", "agents", "status", "reset", "deploy", "abort", "rollback", "claim", "why", "audit", "dead"}
+    {"start", "help", "agents", "status", "reset", "deploy", "abort", "rollback", "claim", "why", "stop"}
 )
 MAX_FIELDS = 50
 

@@ -3,6 +3,7 @@
 Revision ID: ${up_revision}
 Revises: ${down_revision or "nothing" | comma,n}
 """
+# ruff: noqa: E501
 
 import pgvector.sqlalchemy  # noqa: F401
 import sqlalchemy as sa  # noqa: F401
