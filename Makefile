@@ -1,6 +1,7 @@
 # What can be done here. Each of run, demo and test works first on a fresh machine with git, make and Python 3.11-3.13.
 
 PY := .venv/bin/python
+WORKERS ?= 2
 export UV_PYTHON_DOWNLOADS = never
 
 .PHONY: run demo test test-evolve check format bench docs lock setup clean help
@@ -15,7 +16,7 @@ demo: setup  ## the first evolution from first message to "Echo: Hello World", u
 	@$(PY) scripts/demo.py
 
 test: setup  ## all tests
-	@cd persais-core && ../$(PY) -m pytest $(ARGS)
+	@cd persais-core && ../$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-evolve: setup  ## only the evolve loop: kills in every state, taking back, trying, versions that do not hold
 	@cd persais-core && ../$(PY) -m pytest tests/e2e/test_kills.py tests/e2e/test_taking_back.py tests/e2e/test_try.py \

@@ -108,10 +108,23 @@ function codeBlock(language, code) {
   const pre = document.createElement("pre");
   pre.tabIndex = 0;
   const inner = document.createElement("code");
-  inner.textContent = code.replace(/\n$/, "");
+  const shown = code.replace(/\n$/, "");
+  if (language === "diff") inner.append(...coloured(shown));
+  else inner.textContent = shown;
   pre.append(inner);
   box.append(head, pre);
   return box;
+}
+
+// The lines of a diff, as a client that knows the language would colour them.
+function coloured(diff) {
+  return diff.split("\n").map((line, number, all) => {
+    const made = document.createElement("span");
+    const head = /^(diff |index |new file|deleted file|---|\+\+\+)/.test(line);
+    made.className = head ? "diff-head" : { "+": "diff-added", "-": "diff-removed", "@": "diff-place" }[line[0]] || "";
+    made.textContent = number < all.length - 1 ? `${line}\n` : line;
+    return made;
+  });
 }
 
 function spoiler() {
