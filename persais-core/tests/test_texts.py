@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast as python
+import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -28,6 +29,10 @@ COMPOSED = {
     "card-": ["deploying", "deployed", "aborted", "failed"],
     "tap-": ["deploy", "abort", "retry", "try"],
     "button-": ["deploy", "abort", "view", "retry", "diff", "try", "stop"],
+    "coder-": ["no-edits", "malformed", "token-limit", "timed-out"],
+    "error-": sorted(
+        {key for file in SOURCES.rglob("*.py") for key in re.findall(r'\bkey="([a-z-]+)"', file.read_text("utf-8"))}
+    ),
     "emulators-model-does-": ["repeat", "prefix", "suffix", "upper", "lower", "reverse"],
     "emulators-model-talk-": ["hello", "thanks", "who", "other"],
 }

@@ -169,8 +169,10 @@ class App:
                         finally:
                             self.is_active = False
                     log.info("this release is not active any more", commit=self.place.commit)
-            except errors.DatabaseError as error:
-                log.warning("the database is away", cause=str(error))
+            except (errors.DatabaseError, ExceptionGroup) as error:
+                # A group holds what ended one of the tasks that work while we are active.
+                causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+                log.warning("work was interrupted and begins again", causes=[str(cause) for cause in causes])
                 await asyncio.sleep(DATABASE_PATIENCE)
 
 
@@ -330,7 +332,7 @@ class _Parts:
         )
         await self._announce()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_until_cancelled(worker.run(alone=True)), name="worker")]
+            tasks = [group.create_task(_for_ever(worker.run(alone=True)), name="worker")]
             tasks.append(group.create_task(_until_cancelled(previews.run()), name="previews"))
             tasks.append(group.create_task(_until_cancelled(self._intake()), name="intake"))
             tasks.append(group.create_task(self._warm(), name="warm"))
@@ -412,9 +414,7 @@ class _Parts:
             repository=repository,
             coder=coder,
             sandbox=self.sandbox,
-            forge=LocalForge(
-                self.database, remote, self.settings.pages_url or f"http://127.0.0.1:{self.settings.port}"
-            ),
+            forge=LocalForge(self.database, remote, self.settings.pages_url),
             deployer=LocalDeployer(),
             redactor=self.redactor,
         )
@@ -425,6 +425,19 @@ async def _is_candidate(database: Database, commit: str) -> bool:
     async with database.session() as session:
         active = await session.get(ActiveRelease, 1)
     return active is not None and active.commit != commit
+
+
+async def _for_ever(work: Coroutine[Any, Any, None]) -> None:
+    """Work that has no end of its own: when it ends, its connection to the database did.
+
+    Raises:
+        DatabaseError: it ended without being told to.
+    """
+    try:
+        await work
+    except asyncio.CancelledError:
+        return
+    raise errors.DatabaseError("the queue's worker ended")
 
 
 async def _until_cancelled(work: Coroutine[Any, Any, None]) -> None:

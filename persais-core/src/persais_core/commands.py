@@ -70,28 +70,94 @@ async def run(command: Command, *, on_line: Callable[[str], None] | None = None)
     """
     started = time.monotonic()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command.argv,
-            cwd=command.cwd,
-            env=dict(command.env),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=command.pass_fds,
-        )
+        process = await start(command, on_line=on_line)
     except OSError as error:
         missing = command.argv[0] if command.cwd.is_dir() else command.cwd
         return Outcome(127, "", f"{missing}: {error.strerror}", time.monotonic() - started)
-    assert process.stdin and process.stdout and process.stderr
-    cut = False
+    return await process.finish(command.stdin, timeout_seconds=command.timeout_seconds)
 
-    async def read(stream: asyncio.StreamReader, tell: Callable[[str], None] | None) -> str:
-        nonlocal cut
+
+async def start(command: Command, *, on_line: Callable[[str], None] | None = None) -> Process:
+    """Start a command whose input comes later, by `Process.finish`.
+
+    Args:
+        command: what to run; its `stdin` and `timeout_seconds` do not count.
+        on_line: called with each line of stderr as it arrives.
+
+    Raises:
+        OSError: the program or its folder is not there, or the system gives no more processes.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *command.argv,
+        cwd=command.cwd,
+        env=dict(command.env),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=command.pass_fds,
+    )
+    return Process(child, max_output_bytes=command.max_output_bytes, on_line=on_line)
+
+
+class Process:
+    """A command that was started and waits for its input. It is made by `start`, and ends by `finish` or `end`."""
+
+    def __init__(
+        self, child: asyncio.subprocess.Process, *, max_output_bytes: int, on_line: Callable[[str], None] | None
+    ) -> None:
+        assert child.stdin and child.stdout and child.stderr
+        self._child, self._stdin, self._most = child, child.stdin, max_output_bytes
+        self._cut = False
+        # Read from the first moment: a pipe that nobody empties would stop the child.
+        self._work = asyncio.gather(self._read(child.stdout, None), self._read(child.stderr, on_line), child.wait())
+
+    @property
+    def pid(self) -> int:
+        """Number of the process, and of its group."""
+        return self._child.pid
+
+    async def ended(self) -> None:
+        """Return when it has ended by itself."""
+        await asyncio.wait([self._work])
+
+    async def finish(self, stdin: bytes, *, timeout_seconds: float) -> Outcome:
+        """Give it its input and wait for its end or the deadline.
+
+        Args:
+            stdin: bytes given on standard input, then end of file.
+            timeout_seconds: wall clock from now until the process group is ended.
+
+        Returns:
+            The outcome, its seconds counted from now.
+        """
+        started = time.monotonic()
+        work = asyncio.gather(self._work, self._feed(stdin))
+        timed_out = False
+        try:
+            await asyncio.wait_for(asyncio.shield(work), timeout_seconds)
+        except TimeoutError:
+            timed_out = True
+        except asyncio.CancelledError:
+            # Whoever cancels us wants the child gone, and nothing of it left pending.
+            _signal_group(self.pid, signal.SIGKILL)
+            await asyncio.wait([work])
+            raise
+        await _end_group(self.pid, asyncio.shield(work), gently=timed_out)
+        (stdout, stderr, exit_code), _ = await work
+        return Outcome(exit_code, stdout, stderr, time.monotonic() - started, timed_out, self._cut)
+
+    async def end(self) -> None:
+        """End it with its whole group; it gets no input any more."""
+        _signal_group(self.pid, signal.SIGKILL)
+        self._stdin.close()
+        await self.ended()
+
+    async def _read(self, stream: asyncio.StreamReader, tell: Callable[[str], None] | None) -> str:
         kept, line = bytearray(), bytearray()
         while chunk := await stream.read(65536):
-            room = command.max_output_bytes - len(kept)
-            cut = cut or len(chunk) > room
+            room = self._most - len(kept)
+            self._cut = self._cut or len(chunk) > room
             kept += chunk[: max(room, 0)]
             if tell:
                 line += chunk
@@ -103,29 +169,12 @@ async def run(command: Command, *, on_line: Callable[[str], None] | None = None)
             tell(line.decode("utf-8", "replace"))
         return kept.decode("utf-8", "replace")
 
-    async def feed(stream: asyncio.StreamWriter) -> None:
+    async def _feed(self, stdin: bytes) -> None:
         with contextlib.suppress(ConnectionError):
-            stream.write(command.stdin)
-            await stream.drain()
+            self._stdin.write(stdin)
+            await self._stdin.drain()
         with contextlib.suppress(ConnectionError):
-            stream.close()
-
-    work = asyncio.gather(
-        read(process.stdout, None), read(process.stderr, on_line), feed(process.stdin), process.wait()
-    )
-    timed_out = False
-    try:
-        await asyncio.wait_for(asyncio.shield(work), command.timeout_seconds)
-    except TimeoutError:
-        timed_out = True
-    except asyncio.CancelledError:
-        # Whoever cancels us wants the child gone, and nothing of it left pending.
-        _signal_group(process.pid, signal.SIGKILL)
-        await asyncio.wait([work])
-        raise
-    await _end_group(process.pid, asyncio.shield(work), gently=timed_out)
-    stdout, stderr, _, exit_code = await work
-    return Outcome(exit_code, stdout, stderr, time.monotonic() - started, timed_out, cut)
+            self._stdin.close()
 
 
 async def _end_group(pid: int, work: asyncio.Future[object], *, gently: bool) -> None:

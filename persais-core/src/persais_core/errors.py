@@ -9,7 +9,17 @@ from __future__ import annotations
 
 
 class PersaisError(Exception):
-    """Something expected went wrong; the message says what to do about it."""
+    """Something expected went wrong; the message says what to do about it.
+
+    Args:
+        message: one sentence in English, for the terminal and the log.
+        key: id of the same sentence in the catalogues, without its `error-`, for errors that a chat shows.
+        values: what stands for its placeholders.
+    """
+
+    def __init__(self, message: str = "", *, key: str | None = None, **values: object) -> None:
+        super().__init__(message)
+        self.key, self.values = key, values
 
 
 class SettingsError(PersaisError):

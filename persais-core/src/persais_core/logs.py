@@ -9,6 +9,11 @@ import structlog
 
 from persais_core.security.redact import Redactor
 
+QUIET = (
+    "httpx", "httpx2", "httpcore", "httpcore2", "telegram", "openai", "procrastinate", "alembic", "aiorate_limiter",
+    "uvicorn",
+)  # fmt: skip
+
 
 def configure(redactor: Redactor) -> None:
     """Set up structlog and the standard library's logging, once per process."""
@@ -40,5 +45,5 @@ def configure(redactor: Redactor) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     # httpx writes whole URLs, the bot's token among them; the others tell more than anybody reads
-    for name in ("httpx", "httpx2", "httpcore", "httpcore2", "telegram", "openai", "procrastinate", "alembic", "aiorate_limiter", "uvicorn"):
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

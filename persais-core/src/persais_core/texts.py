@@ -12,6 +12,7 @@ from typing import get_args
 
 from fluent.runtime import FluentBundle, FluentResource
 
+from persais_core import errors
 from persais_core.domain.chats import Language
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -46,6 +47,11 @@ def say(language: Language, name: str, /, **values: object) -> str:
     if problems:
         raise KeyError(f"{name}: {problems[0]}")
     return str(text)
+
+
+def explain(language: Language, error: errors.PersaisError) -> str:
+    """An expected error in the language of whoever reads it; its English message where the catalogues have no other."""
+    return say(language, f"error-{error.key}", **error.values) if error.key else str(error)
 
 
 def language_of(code: str | None) -> Language:

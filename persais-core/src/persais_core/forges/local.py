@@ -55,7 +55,7 @@ class LocalForge:
         try:
             commit = await self._remote.merge(head, f"Merge pull request #{number}: {row.title}")
         except errors.GitError as error:
-            raise errors.ForgeError(str(error)) from error
+            raise errors.ForgeError(str(error), key=error.key, **error.values) from error
         async with self._database.session() as session:
             merged = await session.get_one(PullRequest, number)
             merged.state, merged.merge_commit = "merged", commit
@@ -66,7 +66,7 @@ class LocalForge:
         try:
             return await self._remote.revert(merge_commit, f"Revert {merge_commit[:12]}\n\n{reason}")
         except errors.GitError as error:
-            raise errors.ForgeError(str(error)) from error
+            raise errors.ForgeError(str(error), key=error.key, **error.values) from error
 
     async def close(self, number: int) -> None:
         """Close without merging."""

@@ -308,7 +308,11 @@ class BareRepository:
                 index = repo.merge_commits(ours, theirs)
                 if index.conflicts is not None:
                     names = sorted({e.path for entry in index.conflicts for e in entry if e is not None})
-                    raise errors.GitError(f"main has changed meanwhile in {', '.join(names)}; ask for the change again")
+                    raise errors.GitError(
+                        f"main has changed meanwhile in {', '.join(names)}; ask for the change again",
+                        key="merge-conflict",
+                        paths=", ".join(names),
+                    )
                 tree = index.write_tree(repo)
                 made = repo.create_commit(None, *_signatures(), message, tree, [ours.id, theirs.id])
                 repo.references[MAIN].set_target(made)
@@ -331,7 +335,9 @@ class BareRepository:
                     undone = repo[merge].peel(pygit2.Commit)
                     index = repo.merge_trees(undone.tree, main.tree, undone.parents[0].tree)
                     if index.conflicts is not None:
-                        raise errors.GitError("later changes build on this one; take those back first")
+                        raise errors.GitError(
+                            "later changes build on this one; take those back first", key="revert-conflict"
+                        )
                     made = repo.create_commit(None, *_signatures(), message, index.write_tree(repo), [main.id])
                     repo.references[MAIN].set_target(made)
                     return str(made)

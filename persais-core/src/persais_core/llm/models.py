@@ -112,7 +112,9 @@ class Models:
                 return str(answer.text)
             said.append(answer)
             said += [await _called(by_name, call) for call in answer.tool_calls]
-        raise errors.ModelError("the model went on calling its tools and never answered; ask in other words")
+        raise errors.ModelError(
+            "the model went on calling its tools and never answered; ask in other words", key="model-tools"
+        )
 
     async def _invoke(self, client: Runnable[Any, AIMessage], messages: list[Any], name: str) -> AIMessage:
         """One request; the client library's failures in our words."""
@@ -123,28 +125,36 @@ class Models:
                 return await client.ainvoke(messages)
         except openai.AuthenticationError as error:
             raise errors.ModelUnavailableError(
-                "the model's server refuses the key; check OPENROUTER_API_KEY or LLM_API_KEY"
+                "the model's server refuses the key; check OPENROUTER_API_KEY or LLM_API_KEY", key="model-key"
             ) from error
         except openai.NotFoundError as error:
             raise errors.ModelUnavailableError(
-                f"the model's server knows no model {name}; check DEFAULT_MODEL"
+                f"the model's server knows no model {name}; check DEFAULT_MODEL", key="model-name", model=name
             ) from error
         except openai.RateLimitError as error:
             raise errors.ModelUnavailableError(
-                "the model's server says that we ask too often; try again soon"
+                "the model's server says that we ask too often; try again soon", key="model-busy"
             ) from error
         except (openai.APITimeoutError, TimeoutError) as error:
-            raise errors.ModelUnavailableError(f"the model did not answer within {self._timeout:g} s") from error
+            raise errors.ModelUnavailableError(
+                f"the model did not answer within {self._timeout:g} s", key="model-slow", seconds=f"{self._timeout:g}"
+            ) from error
         except openai.APIConnectionError as error:
             raise errors.ModelUnavailableError(
-                "the model's server cannot be reached; check the network and LLM_BASE_URL"
+                "the model's server cannot be reached; check the network and LLM_BASE_URL", key="model-away"
             ) from error
         except openai.APIStatusError as error:
-            raise errors.ModelUnavailableError(f"the model's server failed with status {error.status_code}") from error
+            raise errors.ModelUnavailableError(
+                f"the model's server failed with status {error.status_code}",
+                key="model-failed",
+                status=str(error.status_code),
+            ) from error
         except (openai.OpenAIError, ValueError, TypeError, LookupError, AttributeError) as error:
             # langchain reads whatever came with status 200 as an answer; junk breaks it in any of these ways
             log.warning("unusable answer of the model's server", error_type=type(error).__name__)
-            raise errors.ModelUnavailableError("the model's server answered something that is no answer") from error
+            raise errors.ModelUnavailableError(
+                "the model's server answered something that is no answer", key="model-junk"
+            ) from error
 
     async def _book(self, name: str, booking: Booking, answer: AIMessage) -> None:
         usage: dict[str, Any] = dict(answer.usage_metadata or {})
@@ -181,7 +191,9 @@ class Models:
                 left = settings.max_cost_per_change - spent
                 if left <= 0:
                     raise errors.BudgetError(
-                        f"this change has spent ${spent:.2f} on models, and MAX_COST_PER_CHANGE allows no more"
+                        f"this change has spent ${spent:.2f} on models, and MAX_COST_PER_CHANGE allows no more",
+                        key="budget-change",
+                        spent=f"{spent:.2f}",
                     )
             if booking.user_id is not None:
                 day = datetime.now(UTC) - timedelta(days=1)
@@ -190,7 +202,9 @@ class Models:
                 left = min(left, settings.max_cost_per_day - spent)
                 if spent >= settings.max_cost_per_day:
                     raise errors.BudgetError(
-                        f"${spent:.2f} were spent on models in 24 hours, and MAX_COST_PER_DAY allows no more"
+                        f"${spent:.2f} were spent on models in 24 hours, and MAX_COST_PER_DAY allows no more",
+                        key="budget-day",
+                        spent=f"{spent:.2f}",
                     )
         return left
 

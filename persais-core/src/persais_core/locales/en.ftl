@@ -110,7 +110,7 @@ check-tests = Tests
 check-examples = Examples
 rounds-over = After { $rounds } rounds these checks still fail: { $checks }.
 coder-denied = The coder wanted to write files that this change may not touch: { $paths }. Nothing of it was kept.
-coder-failed = The coder did not finish ({ $status }): { $detail }
+coder-failed = The coder did not finish: { $detail }
 
 ## The card
 
@@ -270,3 +270,27 @@ migration-dropped = 🗄 What the new version no longer needs was put aside. It 
 migration-drop-failed = ⚠️ The new version serves, but nothing was dropped. Cause: { $cause }
 migration-failed = ❌ The tables could not be changed, so nothing was deployed. Cause: { $cause }
 migration-not-taken-back = ⚠️ The tables could not be brought back to what they were. Cause: { $cause }
+
+## What went wrong
+
+error-model-key = the model's server refuses the key; check OPENROUTER_API_KEY or LLM_API_KEY
+error-model-name = the model's server knows no model { $model }; check DEFAULT_MODEL
+error-model-busy = the model's server says that we ask too often; try again soon
+error-model-slow = the model did not answer within { $seconds } s
+error-model-away = the model's server cannot be reached; check the network and LLM_BASE_URL
+error-model-failed = the model's server failed with status { $status }
+error-model-junk = the model's server answered something that is no answer
+error-model-tools = the model went on calling its tools and never answered; ask in other words
+error-budget-change = this change has spent ${ $spent } on models, and MAX_COST_PER_CHANGE allows no more
+error-budget-day = ${ $spent } were spent on models in 24 hours, and MAX_COST_PER_DAY allows no more
+error-plan = the model gave no usable plan ({ $problem }); say it in other words or try again
+error-called-off = the change was called off meanwhile
+error-merge-conflict = main has changed meanwhile in { $paths }; ask for the change again
+error-revert-conflict = later changes build on this one; take those back first
+error-rollback-none = there is no deployed change that could be rolled back
+error-rollback-words = name a commit (at least 7 hex digits) or the number of a change, or nothing
+error-rollback-unknown = no deployed change is called { $what }
+coder-no-edits = The model answered without changing a file.
+coder-malformed = The model's edits did not fit the files, even after they were sent back.
+coder-token-limit = The model ran into its token limit; ask for a smaller change.
+coder-timed-out = The coder did not finish in time.

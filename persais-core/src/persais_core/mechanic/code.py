@@ -46,6 +46,7 @@ async def write(shop: Workshop, change: Change) -> CodeResult:
             understood=change.plan.understood,
             steps=change.plan.steps or (change.request,),
             files=files,
+            examples=change.plan.examples,
             request=change.request.replace("</request>", ""),
             failures=failures(change, shop),
         ),

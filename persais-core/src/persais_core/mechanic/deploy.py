@@ -25,7 +25,7 @@ async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
     async with shop.ledger.changing(change.id) as (session, current):
         # Before the merge: from here on the change can be rolled back, but not aborted any more.
         if current.state.is_over:
-            raise errors.ChangeError("the change was called off meanwhile")
+            raise errors.ChangeError("the change was called off meanwhile", key="called-off")
         await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.DEPLOYING}))
     merged = await shop.forge.merge(change.pull_request, head=change.commit)
     async with shop.ledger.changing(change.id) as (session, current):

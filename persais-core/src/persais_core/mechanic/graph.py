@@ -128,7 +128,9 @@ def _coder_sentence(change: Change, status: str, detail: str, denied: tuple[str,
     """Why the coder failed, in the owner's language, with the coder's own words after it."""
     if status == "denied":
         return texts.say(change.language, "coder-denied", paths=", ".join(denied[:5]))
-    return texts.say(change.language, "coder-failed", status=status, detail=detail)
+    if status in {"no_edits", "malformed", "token_limit", "timed_out"}:
+        return texts.say(change.language, f"coder-{status.replace('_', '-')}")
+    return texts.say(change.language, "coder-failed", detail=detail)
 
 
 async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
@@ -297,7 +299,7 @@ class Evolution:
                 given = None
             await graph.ainvoke(given, config, context=shop, durability="sync")
         except errors.PersaisError as error:
-            await self._fail(change_id, str(error))
+            await self._fail(change_id, texts.explain(change.language, error))
         except Exception as error:  # the last place that can tell the owner that a bug of ours ended the change
             log.exception("a change broke", change=change_id, error_type=type(error).__name__)
             await self._fail(change_id, texts.say(change.language, "unexpected"))

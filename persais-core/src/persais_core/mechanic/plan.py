@@ -65,7 +65,9 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
         return await examples.noting_what_is_replaced(shop, base, plan), base
     except ValueError as error:
         raise errors.PlanError(
-            f"the model gave no usable plan ({error}); say it in other words or try again"
+            f"the model gave no usable plan ({error}); say it in other words or try again",
+            key="plan",
+            problem=str(error),
         ) from error
 
 

@@ -33,7 +33,7 @@ async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane) -> Non
         assert change.merge_commit is not None
         reverted = await shop.forge.revert(change.merge_commit, reason=f"Rolled back by {user_id} (change {change.id})")
     except errors.PersaisError as error:
-        await _say(shop, lane, texts.say(language, "rollback-failed", cause=str(error)))
+        await _say(shop, lane, texts.say(language, "rollback-failed", cause=texts.explain(language, error)))
         return
     async with shop.ledger.changing(change.id) as (session, current):
         await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.ROLLED_BACK}))
@@ -58,7 +58,7 @@ def _find(deployed: list[Change], what: str) -> Change:
     """
     merged = [change for change in deployed if change.merge_commit]
     if not merged:
-        raise errors.ChangeError("there is no deployed change that could be rolled back")
+        raise errors.ChangeError("there is no deployed change that could be rolled back", key="rollback-none")
     if not what:
         return merged[0]
     if what.isdigit() and len(what) < 7:
@@ -66,9 +66,11 @@ def _find(deployed: list[Change], what: str) -> Change:
     elif HASH.match(what):
         found = [c for c in merged if (c.merge_commit or "").startswith(what) or (c.commit or "").startswith(what)]
     else:
-        raise errors.ChangeError("name a commit (at least 7 hex digits) or the number of a change, or nothing")
+        raise errors.ChangeError(
+            "name a commit (at least 7 hex digits) or the number of a change, or nothing", key="rollback-words"
+        )
     if len(found) != 1:
-        raise errors.ChangeError(f"no deployed change is called {what}")
+        raise errors.ChangeError(f"no deployed change is called {what}", key="rollback-unknown", what=what)
     return found[0]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -50,5 +52,6 @@ class Workshop:
 def render(name: str, **values: Any) -> str:
     """A prompt of this room, by its file's name without ending, with its values filled in."""
     source = (resources.files("persais_core.mechanic") / f"{name}.md").read_text("utf-8")
-    template: jinja2.Template = jinja2.Template(source, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return str(template.render(**values))
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["quoted"] = functools.partial(json.dumps, ensure_ascii=False)
+    return environment.from_string(source).render(**values)

@@ -178,7 +178,9 @@ async def _reply(agent: Agent, message: Message, context: TurnContext) -> tuple[
     except errors.PersaisError as error:
         log.warning("an agent could not answer", agent=agent.name, cause=str(error))
         name = "model-unavailable" if isinstance(error, errors.ModelUnavailableError) else "agent-cannot"
-        return Reply(text=texts.say(context.language, name, cause=str(error)), plain=True), False
+        return Reply(
+            text=texts.say(context.language, name, cause=texts.explain(context.language, error)), plain=True
+        ), False
     except Exception as error:  # generated code may raise anything; the turn must still end with an answer
         log.exception("an agent broke", agent=agent.name, error_type=type(error).__name__)
         told = texts.say(context.language, "agent-broke", title=agent.called(context.language))

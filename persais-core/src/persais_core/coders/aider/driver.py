@@ -1,5 +1,9 @@
 """Drives aider's edit-block coder for exactly one job; runs inside aider's own environment, never inside ours.
 
+Aider is imported first, which takes seconds, and then the job is waited for: so the process can be started before
+anybody knows what it will be asked. Until then it holds no key and knows no tree. It ends when its input ends without a
+job, or when whoever started it is gone.
+
 One JSON job comes on standard input; one result is renamed into place at `result`. A missing result means that this
 process was killed or crashed. After every call `spent` is renamed into place too, so that a killed run is still paid
 for in the books. Aider's command line is not used at all: it reads settings from the tree it works on, exits 0 on
@@ -18,8 +22,10 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import time
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent))  # `-I` leaves the script's own folder out
@@ -36,6 +42,16 @@ EXIT = {
     "apply_error": 15,
 }
 CRASHED = 70
+ORPHANED = 71
+LOOK_AFTER = 0.5  # seconds between two looks at whether our parent is still there
+# What a job makes use of, the last ones only once the model is called.
+NEEDED = (
+    "litellm",
+    "aider.models",
+    "aider.coders.editblock_coder",
+    "aider.io",
+    "openai.resources.chat.completions",
+)
 RETRY_AFTER = (0.5, 1.0, 2.0)  # seconds before the second, third and fourth try of one call
 LONGEST_WAIT = 20.0  # seconds a server may ask us to wait with Retry-After
 REFLECTIONS = 3  # times a reply that cannot be applied is sent back
@@ -104,7 +120,7 @@ class Books:
 def make_coder(job: dict, fence: Confinement, books: Books):
     """Build aider's coder for a job.
 
-    The classes stand inside, because importing aider takes seconds and a broken job should not.
+    The classes stand inside, so that this file can be read where aider is not installed.
     """
     import litellm
     from aider import models
@@ -344,6 +360,7 @@ def work(job: dict) -> dict:
     """
     fence = Confinement(Path(job["root"]).resolve(), job["edit"], job["create"])
     books = Books(Path(job["spent"]), job["prices"])
+    books.save()  # whoever finds it knows that the job was begun
     for path in job["edit"]:
         problem = fence.refusal(path)
         if not problem and not (fence.root / path).is_file():
@@ -390,9 +407,27 @@ def status(coder, edited: list) -> str:
     return "edited" if edited else "no_edits"
 
 
+def end_with(parent: int) -> None:
+    """End this process when its parent is gone: nobody would read what it does, and its tree may be given to another."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_AFTER)
+        os._exit(ORPHANED)
+
+    threading.Thread(target=look, daemon=True).start()
+
+
 def main() -> int:
-    """Read the job, do it, leave the result."""
-    job = json.load(sys.stdin)
+    """Get ready, wait for the job, do it, leave the result."""
+    end_with(os.getppid())
+    for name in NEEDED:
+        import_module(name)
+    text = sys.stdin.read()
+    if not text:
+        return 0  # nobody had a job
+    job = json.loads(text)
+    os.environ.update(job["environment"])
     os.environ["OPENAI_API_KEY"] = job["api_key"]  # aider looks whether it is set; children are never started
     try:
         result = work(job)
