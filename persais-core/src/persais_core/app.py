@@ -24,6 +24,7 @@ from persais_core.agents.registry import Registry
 from persais_core.channels.telegram import poll, webhook
 from persais_core.channels.telegram.parse import parse
 from persais_core.channels.telegram.send import TelegramChannel
+from persais_core.coders.base import Coder
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ActiveRelease, PullRequest
 from persais_core.deployers.local import LocalDeployer
@@ -245,6 +246,7 @@ class _Parts:
     ledger: Ledger
     inbox: Inbox
     sandbox: Sandbox
+    coder: Coder
     redactor: Redactor
     first_turns: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -291,11 +293,13 @@ class _Parts:
             ledger=ledger,
             inbox=Inbox(database),
             sandbox=sandbox,
+            coder=coders.load("aider")(venv=settings.coder_venv),
             redactor=Redactor(settings.secrets),
         )
 
     async def close(self) -> None:
         """Give everything back."""
+        await self.coder.close()
         await self.channel.close()
         await self.database.close()
 
@@ -405,14 +409,13 @@ class _Parts:
         """What the Mechanic works with; made anew for each job, so a repaired repository is seen."""
         repository = await asyncio.to_thread(Repository, self.place.workspace)
         remote = BareRepository(Path(await repository.origin()))
-        coder = coders.load("aider")(venv=self.settings.coder_venv)
         return Workshop(
             settings=self.settings,
             database=self.database,
             ledger=self.ledger,
             models=self.models,
             repository=repository,
-            coder=coder,
+            coder=self.coder,
             sandbox=self.sandbox,
             forge=LocalForge(self.database, remote, self.settings.pages_url),
             deployer=LocalDeployer(),

@@ -117,6 +117,11 @@ class Process:
         """Number of the process, and of its group."""
         return self._child.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._work.done()
+
     async def ended(self) -> None:
         """Return when it has ended by itself."""
         await asyncio.wait([self._work])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from persais_core.emulators.telegram.values import ChatMessage
 from persais_core.testing import live
 
 WITHIN = 60.0  # seconds for a change; far more than it takes
+STATES = ("planning", "scaffolding", "coding", "verifying", "delivering", "awaiting_approval", "deploying")
 AGENT = "bot/agents/parrot.py"
 
 
@@ -75,8 +77,27 @@ def traces(bot: live.Live, project: Path) -> dict[str, object]:
         "status": git(project, "status", "--porcelain"),
         "schemas": rows(bot, "select nspname from pg_namespace where nspname not like 'pg_t%' order by 1"),
         "databases": rows(bot, "select datname from pg_database order by 1"),
+        "coders": subprocess.run(
+            ["pgrep", "-f", f"driver.py.*{bot.home}"], capture_output=True, text=True, check=False
+        ).stdout,
         "open pull requests": rows(bot, "select number from persais.pull_requests where state = 'open'"),
     }
+
+
+async def reached(bot: live.Live, state: str, *, after: int) -> int:
+    """Wait until the change that follows another is in a state, or beyond it, and return its number."""
+    beyond = (*STATES[STATES.index(state) :], "deployed", "failed")
+    async with asyncio.timeout(WITHIN):
+        while True:
+            found = rows(bot, f"select id, state from persais.changes where id > {after} order by id limit 1")
+            if found and found[0][1] in beyond:
+                return int(found[0][0])
+            await asyncio.sleep(0.01)
+
+
+def newest(bot: live.Live) -> int:
+    """The number of the change that was asked for last."""
+    return int(rows(bot, "select coalesce(max(id), 0) from persais.changes")[0][0])
 
 
 def kill_release(bot: live.Live) -> None:

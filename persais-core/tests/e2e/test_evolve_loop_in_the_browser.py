@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import browser
 from changes import git, remote, rows
-from conftest import PROJECT
 
+import browser
+from conftest import PROJECT
 from persais_core.testing import live
 
 pytestmark = browser.marks()

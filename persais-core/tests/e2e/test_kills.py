@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from changes import WITHIN, git, kill_release, ready, remote, rows
+from changes import STATES, WITHIN, git, kill_release, newest, reached, ready, remote, rows
 
 import minds
 from conftest import PROJECT
 from persais_core.emulators.telegram.client import ChatClient
 from persais_core.testing import live
-
-STATES = ("planning", "scaffolding", "coding", "verifying", "delivering", "awaiting_approval", "deploying")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +30,7 @@ async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: 
 async def test_a_change_killed_in_a_state_reaches_the_same_end(bot: live.Live, mind: minds.Mind, state: str) -> None:
     mind.forget()
     name = "K" + state.replace("_", "")
-    earlier = rows(bot, "select coalesce(max(id), 0) from persais.changes")[0][0]
+    earlier = newest(bot)
     async with bot.person() as person:
         await person.send(f'/mechanic Create an agent "{name}" that answers in upper case')
         card = None
@@ -56,17 +53,6 @@ async def test_a_change_killed_in_a_state_reaches_the_same_end(bot: live.Live, m
     assert git(remote(bot), "log", "--format=%s", "main").count(f"New agent {name}:") == 2  # the commit and its merge
     assert rows(bot, f"select count(*) from persais.pull_requests where branch = '{branch}'") == [(1,)]
     assert rows(bot, f"select state from persais.changes where id = {change}") == [("deployed",)]
-
-
-async def reached(bot: live.Live, state: str, *, after: int) -> int:
-    """Wait until the change that follows another is in a state, or beyond it, and return its number."""
-    beyond = (*STATES[STATES.index(state) :], "deployed")
-    async with asyncio.timeout(WITHIN):
-        while True:
-            found = rows(bot, f"select id, state from persais.changes where id > {after} order by id limit 1")
-            if found and found[0][1] in beyond:
-                return int(found[0][0])
-            await asyncio.sleep(0.01)
 
 
 async def answers(person: ChatClient, name: str) -> None:

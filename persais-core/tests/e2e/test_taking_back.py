@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from changes import AGENT, WITHIN, a_plan, abort, ask, git, ready, remote, rows, traces
+from changes import AGENT, WITHIN, a_plan, abort, ask, git, newest, reached, ready, remote, rows, traces
 
 import minds
 from conftest import commit_everything, run_persais
@@ -134,6 +134,27 @@ async def test_abort_by_command_stops_the_coder_in_the_middle_and_leaves_nothing
     assert traces(*parrot) == before
     await person.send("/abort")
     await person.wait_for(lambda m: m.text == "There is no change that could be aborted.")
+
+
+@pytest.mark.parametrize("state", ["planning", "scaffolding", "coding", "verifying", "delivering", "awaiting_approval"])
+async def test_abort_in_any_state_leaves_nothing(
+    parrot: tuple[live.Live, Path], person: ChatClient, mind: minds.Mind, state: str
+) -> None:
+    bot, _ = parrot
+    before = traces(*parrot)
+    earlier = newest(bot)
+    wait = asyncio.Event()
+    if state == "planning":
+        mind.planner[:] = [wait]
+    if state == "coding":
+        mind.coder[:] = [wait]
+    await person.send(f'Create an agent "S{state.replace("_", "")}" that answers in upper case')
+    await reached(bot, state, after=earlier)
+    await person.send("/abort")
+    await person.wait_for(lambda m: "was aborted" in m.text or m.text.startswith("🗑"), timeout=WITHIN)
+    wait.set()
+    assert rows(bot, f"select state from persais.changes where id > {earlier}") == [("aborted",)]
+    assert traces(*parrot) == before
 
 
 async def test_a_diff_is_read_in_the_chat(person: ChatClient, mind: minds.Mind) -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "chat": "Talk to the bot that runs here, in the terminal.",
     "evolve": "Ask the Mechanic for a change and watch it work.",
     "scaffold": "Make an agent, tool, schema or feature from the templates.",
+    "check": "Ask the checks about what you changed by hand.",
     "migrate": "Bring the project's tables up to date, or take them back.",
     "serve": "Serve one release of a bot (what `dev` and the container start).",
 }

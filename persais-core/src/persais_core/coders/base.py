@@ -122,10 +122,18 @@ class Coder(Protocol):
         """
         ...
 
+    async def warm(self) -> None:
+        """Do ahead what the next job would wait for, as far as it can be known; cheap, and never fails."""
+        ...
+
     async def run(self, job: CodeJob) -> CodeResult:
         """Carry out one job; every way it can fail is a status of the result.
 
         Raises:
             CoderError: the job cannot be started at all; nothing was changed.
         """
+        ...
+
+    async def close(self) -> None:
+        """Give back what `warm` made; no job is running any more."""
         ...

@@ -86,6 +86,10 @@ class Repository:
         """
         return await self._do(lambda: str(self._repo.remotes["origin"].url))
 
+    async def head(self) -> str:
+        """The commit that is checked out."""
+        return await self._do(lambda: str(self._repo.head.target))
+
     async def main(self) -> str:
         """The commit that the remote's main points to, fetched now; 40 hex digits."""
 

@@ -76,6 +76,7 @@ async def _plan(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
     change = await shop.ledger.get(state.change)
     if change.plan is None:
+        await shop.coder.warm()  # it gets ready while the model thinks about the plan
         made, base = await _timed(shop, change.id, "planning", plan.make(shop, change))
         estimate = await shop.ledger.usual_cost()
         change = await shop.ledger.update(change.id, plan=made, base=base, estimate=estimate, state=_planned(made))
@@ -142,6 +143,8 @@ async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
         seen.append(verdict)
         await shop.ledger.update(change.id, verdicts=tuple(seen))
 
+    if change.round < MAX_ROUNDS:
+        await shop.coder.warm()  # for the next round, which every change may need
     isolation = await shop.sandbox.probe()
     await shop.ledger.update(change.id, unsandboxed=isolation.state != "enforced")
     files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))

@@ -4,11 +4,15 @@ A job becomes a folder of its own under the job's scratch: home, temporary files
 result. The job itself, key included, goes over standard input, because arguments and the environment of a process can
 be read by others of the same user. The process gets an environment built from nothing and its own deadline; its
 group is killed at the end of it. Only a result that was renamed into place counts as one.
+
+Aider's start takes seconds, so a process can be started before there is a job (`waiting.py`). Whether one waited makes
+no other difference: one that died, or dies before it has begun, is replaced by one that is started for the job.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ipaddress
 import json
 import tempfile
@@ -18,10 +22,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from persais_core import commands, errors
-from persais_core.coders.aider import environment
+from persais_core.coders.aider import environment, waiting
 from persais_core.coders.base import CodeJob, CodeResult
 
 DRIVER = Path(__file__).with_name("driver.py")
+PATIENCE = 600.0  # seconds a process waits for a job; rounds of one change are closer together
 SHORTEST_SECRET = 8  # characters; replacing shorter ones (such as the placeholder "none") would garble honest text
 
 
@@ -32,13 +37,15 @@ class AiderCoder:
 
     Args:
         venv: aider's environment; made there by `prepare` if it is missing.
+        patience_seconds: after which a process that was started ahead and got no job is ended.
     """
 
     name = "aider"
 
-    def __init__(self, venv: Path) -> None:
+    def __init__(self, venv: Path, *, patience_seconds: float = PATIENCE) -> None:
         self.venv = venv.absolute()
         self._turn = asyncio.Semaphore(1)
+        self._waiting = waiting.Waiting(self._driver, seconds=patience_seconds)
 
     async def prepare(self, tell: Callable[[str], None]) -> None:
         """Make the environment if need be, and see that it holds the aider we know.
@@ -63,6 +70,15 @@ class AiderCoder:
                 f"{environment.VERSION}; remove that folder, it is made anew on the next start."
             )
 
+    async def warm(self) -> None:
+        """Start the process of the next job, so that the job does not wait for aider's start; never fails."""
+        if environment.is_ready(self.venv):
+            await self._waiting.fill()
+
+    async def close(self) -> None:
+        """End the process that waits for a job, if there is one."""
+        await self._waiting.end()
+
     async def run(self, job: CodeJob) -> CodeResult:
         """Carry out one job; every way it can fail is a status of the result.
 
@@ -76,22 +92,34 @@ class AiderCoder:
         async with self._turn:
             job.scratch.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix="aider-", dir=job.scratch))
-            home = folder / "home"
-            home.mkdir()
-            outcome = await commands.run(
-                commands.Command(
-                    (str(environment.python_of(self.venv)), "-I", "-X", "utf8", str(DRIVER)),
-                    cwd=home,
-                    env=_environment(home, job.base_url),
-                    stdin=json.dumps(_driver_job(job, folder)).encode(),
-                    timeout_seconds=job.timeout_seconds,
-                )
-            )
+            given = json.dumps(_driver_job(job, folder)).encode()
+            outcome = await self._waiting.run(given, timeout_seconds=job.timeout_seconds)
+            if outcome is None or not (outcome.timed_out or _is_begun(folder)):
+                outcome = await self._run_anew(job, folder, given)
         return _read(job, folder, outcome)
+
+    async def _run_anew(self, job: CodeJob, folder: Path, given: bytes) -> commands.Outcome:
+        home = folder / "home"
+        home.mkdir()
+        command = self._driver(home)
+        return await commands.run(
+            dataclasses.replace(
+                command,
+                env={**command.env, **_network(job.base_url)},
+                stdin=given,
+                timeout_seconds=job.timeout_seconds,
+            )
+        )
+
+    def _driver(self, home: Path) -> commands.Command:
+        """The driver, in a home that nobody else has."""
+        argv = (str(environment.python_of(self.venv)), "-I", "-X", "utf8", str(DRIVER))
+        return commands.Command(argv, cwd=home, env=_environment(home))
 
 
 def _driver_job(job: CodeJob, folder: Path) -> dict[str, Any]:
     return {
+        "environment": _network(job.base_url),  # a process that waits does not know yet whom it will call
         "root": str(job.root),
         "edit": job.edit,
         "create": job.create,
@@ -109,7 +137,7 @@ def _driver_job(job: CodeJob, folder: Path) -> dict[str, Any]:
     }
 
 
-def _environment(home: Path, base_url: str) -> dict[str, str]:
+def _environment(home: Path) -> dict[str, str]:
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": str(home),
@@ -120,8 +148,12 @@ def _environment(home: Path, base_url: str) -> dict[str, str]:
         "BROWSER": "/bin/false",
         "HF_HUB_OFFLINE": "1",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        **({} if _is_loopback(base_url) else environment.network()),
     }
+
+
+def _network(base_url: str) -> dict[str, str]:
+    """Proxies and certificates, for a model that is not on this machine."""
+    return {} if _is_loopback(base_url) else environment.network()
 
 
 def _is_loopback(url: str) -> bool:
@@ -130,6 +162,11 @@ def _is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a driver has taken up its job: the books are its first act, before it reads or writes anything else."""
+    return (folder / "spent.json").exists()
 
 
 def _read(job: CodeJob, folder: Path, outcome: commands.Outcome) -> CodeResult:
