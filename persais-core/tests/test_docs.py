@@ -12,7 +12,10 @@ import pytest
 import typer
 import yaml
 
-from persais_core import checks, cli, settings
+from persais_core import checks, cli, settings, supervisor
+from persais_core.domain import examples
+from persais_core.mechanic import graph, preview
+from persais_core.orchestrator import dispatch
 from persais_core.templates import naming
 
 CORE = Path(__file__).resolve().parents[1]
@@ -25,6 +28,31 @@ CODE_BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(?P<title>.+?) *$", re.MULTILINE)
 ROW = re.compile(r"^\| (?P<first>[^|]+?) \|", re.MULTILINE)
+
+WATCHED = f"{settings.Settings.model_fields['watch_seconds'].default / 60:g} minutes"
+FACTS = {
+    "changes": (
+        f"There are {graph.MAX_ROUNDS} rounds at most",
+        f"watched for {WATCHED}",
+        f"within {supervisor.HEALTHY_WITHIN:g} seconds",
+        f"below {supervisor.MEMORY_CAP} MB",
+        f"breaks in {supervisor.BROKEN_TURNS} of its first {dispatch.FIRST_TURNS} answers",
+        f"{supervisor.FAILED_PROBES} health checks in a row",
+        f"{preview.IDLE / 60:g} minutes of silence",
+        f"at most {examples.MAX_EXAMPLES} examples, of {examples.MAX_TEXT} characters",
+    ),
+    "how-it-works": (
+        f"{graph.MAX_ROUNDS} rounds at most",
+        f"watched for {WATCHED}",
+        f"It has {supervisor.HEALTHY_WITHIN:g} seconds and {supervisor.MEMORY_CAP} MB of memory",
+        f"started again, {supervisor.RESTARTS} times within two minutes at most",
+    ),
+    "chat": (f"there are {graph.MAX_ROUNDS} rounds at most", f"within {WATCHED}"),
+    "safety": (f"watched for {WATCHED}",),
+    "playbook": (f"first {WATCHED}",),
+    "troubleshooting": (f"first {WATCHED}",),
+}
+"""Sentences that hold a figure of the code, by page."""
 
 
 def name_of(file: Path) -> str:
@@ -141,8 +169,8 @@ def test_every_subcommand_and_option_is_told(name: str) -> None:
 
 
 def test_every_make_target_is_told() -> None:
-    told = set(re.findall(r"`make ([a-z]+)", section("cli", "make")))
-    shown = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    told = set(re.findall(r"`make ([a-z-]+)", section("cli", "make")))
+    shown = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert shown - told <= {"help", "setup"}
     assert told <= shown
 
@@ -163,6 +191,18 @@ def test_every_room_is_told_from_the_top_floor_down() -> None:
 def test_the_checks_are_told_in_their_order() -> None:
     named = [match[1] for match in re.finditer(r"^ +\| (\w+) \| ", page("how-it-works"), re.MULTILINE)]
     assert [name for name in named if name != "Check"] == list(checks.ORDER)
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_the_figures_are_those_of_the_code(name: str) -> None:
+    text = page(name)
+    assert [fact for fact in FACTS[name] if fact not in text] == []
+
+
+def test_every_button_of_a_change_is_told() -> None:
+    labels = re.findall(r"^button-[a-z-]+ = (.+)$", (CORE / "src/persais_core/locales/en.ftl").read_text("utf-8"), re.M)
+    told = set(re.findall(r"\*\*(.+?)\*\*", section("chat", "Buttons")))
+    assert set(labels) - told == set()
 
 
 def test_the_newest_version_is_in_the_changelog() -> None:

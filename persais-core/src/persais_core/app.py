@@ -330,6 +330,7 @@ class _Parts:
                 "preview": previews.begin,
                 "stop_preview": previews.stop,
                 "deployed": evolution.deployed,
+                "confirmed": evolution.confirmed,
                 "diff": evolution.diff,
                 "rollback": evolution.rollback,
             },
@@ -340,6 +341,7 @@ class _Parts:
             tasks.append(group.create_task(_until_cancelled(previews.run()), name="previews"))
             tasks.append(group.create_task(_until_cancelled(self._intake()), name="intake"))
             tasks.append(group.create_task(self._warm(), name="warm"))
+            tasks.append(group.create_task(_until_cancelled(self._daily()), name="daily"))
             try:
                 yield
             finally:
@@ -383,6 +385,15 @@ class _Parts:
         await self.models.warm()
         isolation = await self.sandbox.probe()
         log.info("sandbox", state=isolation.state, ways=isolation.ways, reason=isolation.reason)
+
+    async def _daily(self) -> None:
+        """What is done once a day: throw away what has lain in the attic for a month."""
+        while True:
+            try:
+                await migrate.purge(await self.workshop())
+            except errors.PersaisError as error:
+                log.warning("the attic could not be cleared", cause=str(error))
+            await asyncio.sleep(24 * 3600)
 
     async def facts(self, language: Language) -> commands.Facts:
         """What /status tells of this release."""

@@ -120,11 +120,11 @@ class Process:
     @property
     def has_ended(self) -> bool:
         """Whether it has ended by itself."""
-        return self._work.done()
+        return self._child.returncode is not None
 
     async def ended(self) -> None:
         """Return when it has ended by itself."""
-        await asyncio.wait([self._work])
+        await self._child.wait()
 
     async def finish(self, stdin: bytes, *, timeout_seconds: float) -> Outcome:
         """Give it its input and wait for its end or the deadline.
@@ -156,7 +156,7 @@ class Process:
         """End it with its whole group; it gets no input any more."""
         _signal_group(self.pid, signal.SIGKILL)
         self._stdin.close()
-        await self.ended()
+        await asyncio.wait([self._work])
 
     async def _read(self, stream: asyncio.StreamReader, tell: Callable[[str], None] | None) -> str:
         kept, line = bytearray(), bytearray()

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """US dollars that one change may spend on models."""
     max_cost_per_day: float = Field(default=10.0, ge=0)
     """US dollars that one user may spend on models in 24 hours."""
+    watch_seconds: float = Field(default=300.0, ge=0)
+    """Seconds for which a new release is watched after it took over, and may still be taken back."""
     emergency_contact_ids: Annotated[frozenset[int], NoDecode] = frozenset()
     """Told when the bot is rolled back or a release is taken back; the admins, where not set."""
 

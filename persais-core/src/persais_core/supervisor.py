@@ -38,7 +38,6 @@ HEALTHY_WITHIN = 60.0  # seconds a new release has to answer /health
 ACTIVE_WITHIN = 40.0  # seconds it has to take over; the old one may be finishing a turn
 STOP_WITHIN = 30.0  # seconds a release has to finish what it began
 KEPT_RELEASES = 3
-WATCHED = 300.0  # seconds after it took over that a new release is watched
 PROBE_EVERY = 5.0  # seconds, while it is watched
 FAILED_PROBES = 3  # in a row
 DEATHS = 2  # the first may be an accident of the machine
@@ -87,7 +86,7 @@ class _Watch:
     """A new release that may still be taken back, and the one that would then serve again."""
 
     deployment: int
-    before: str
+    before: str | None
     agents: frozenset[str]
     until: float
     next_probe: float = 0.0
@@ -347,9 +346,13 @@ class Supervisor:
         while not self._stop.is_set():
             try:
                 async with _Deployments(self._url) as deployments:
+                    await self._watch_on(deployments)
                     await self._carry_out(deployments, public)
                     while not self._stop.is_set():
-                        if self._watched is not None and (cause := await self._trouble()):
+                        if self._watched is not None and time.monotonic() > self._watched.until:
+                            await deployments.confirm(self._watched.deployment)
+                            self._watched = None
+                        elif self._watched is not None and (cause := await self._trouble()):
                             await self._give_back(deployments, public, cause)
                         elif self._current is not None and self._current.died:
                             deaths = [t for t in deaths if t > time.monotonic() - RESTART_WINDOW] + [time.monotonic()]
@@ -390,7 +393,15 @@ class Supervisor:
                 await deployments.finish(number, None)
                 if before is not None:
                     agents = await self._changed_agents(before, commit)
-                    self._watched = _Watch(number, before, agents, time.monotonic() + WATCHED)
+                    self._watched = _Watch(number, before, agents, time.monotonic() + self._config.watch_seconds)
+
+    async def _watch_on(self, deployments: _Deployments) -> None:
+        """Go on watching a release that was being watched when we ended; what it must be taken back to is not known."""
+        if self._watched is None and self._current is not None:
+            number = await deployments.unconfirmed(self._current.commit)
+            if number is not None:
+                until = time.monotonic() + self._config.watch_seconds
+                self._watched = _Watch(number, None, frozenset(), until)
 
     async def _changed_agents(self, before: str, now: str) -> frozenset[str]:
         """Names of the agents whose files differ between two commits."""
@@ -402,12 +413,9 @@ class Supervisor:
     async def _trouble(self) -> str | None:
         """Why the watched release must not go on, if so."""
         watched, release = self._watched, self._current
-        if watched is None or release is None:
+        if watched is None or watched.before is None or release is None:
             return None
         now = time.monotonic()
-        if now > watched.until:
-            self._watched = None
-            return None
         if release.died:
             watched.deaths += 1
             code = release.process.returncode
@@ -429,7 +437,7 @@ class Supervisor:
     async def _give_back(self, deployments: _Deployments, public: socket.socket, cause: str) -> None:
         """Let the version before serve again."""
         watched, self._watched = self._watched, None
-        assert watched is not None
+        assert watched is not None and watched.before is not None
         self._tell(f"Deploy: the new version did not hold ({cause}); the one before serves again.")
         try:
             await self._take_over(await self._prove(watched.before, public))
@@ -540,13 +548,30 @@ class _Deployments:
                 cause,
                 number,
             )
-            await self._fetch(
-                "select procrastinate_defer_jobs_v1(array[row('persais', 'deployed', 0, "
-                "'deployment:' || %s::text, null, jsonb_build_object('deployment', %s::bigint), null)"
-                "::procrastinate_job_to_defer_v1])",
-                number,
-                number,
-            )
+            await self._defer("deployed", number)
+
+    async def confirm(self, number: int) -> None:
+        """Note that a release has held while it was watched, and have done what waited for that."""
+        async with self._connection.transaction():
+            await self._fetch("update persais.deployments set state = 'confirmed' where id = %s", number)
+            await self._defer("confirmed", number)
+
+    async def unconfirmed(self, commit: str) -> int | None:
+        """The deployment of a commit that serves but was still watched when we ended."""
+        rows = await self._fetch(
+            "select id from persais.deployments where state = 'serving' and commit = %s order by id desc limit 1",
+            commit,
+        )
+        return int(rows[0][0]) if rows else None
+
+    async def _defer(self, task: str, number: int) -> None:
+        await self._fetch(
+            "select procrastinate_defer_jobs_v1(array[row('persais', %s::text, 0, 'deployment:' || %s::text, null, "
+            "jsonb_build_object('deployment', %s::bigint), null)::procrastinate_job_to_defer_v1])",
+            task,
+            number,
+            number,
+        )
 
     async def active(self) -> str | None:
         rows = await self._fetch("select commit from persais.active_release")

@@ -12,7 +12,7 @@ import pytest
 from persais_core.channels.base import Incoming
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
-from persais_core.queue.inbox import Inbox, is_urgent
+from persais_core.queue.inbox import Inbox, Raw, is_urgent
 from updates import HOSTILE, message, press
 
 
@@ -20,6 +20,14 @@ def read(update: Any, bot_id: int = 77) -> Incoming:
     incoming = parse(update, bot_id=bot_id)
     assert incoming is not None
     return incoming
+
+
+async def raw(inbox: Inbox, turn: int) -> Raw:
+    """What a waiting turn began with."""
+    waiting = await inbox.waiting(turn)
+    assert waiting
+    assert waiting.raw
+    return waiting.raw
 
 
 async def jobs_of(sql: psycopg.AsyncConnection) -> list[tuple[str, str | None, dict[str, int]]]:
@@ -83,7 +91,7 @@ async def test_each_message_gets_one_turn_in_the_order_they_came(
     turns = [args["turn"] for _, _, args in await jobs_of(sql)]
     assert turns == sorted(set(turns))
     assert len(turns) == 5
-    said = [(await inbox.payloads(turn=turn))[0][1]["message"]["text"] for turn in turns]  # type: ignore[index]
+    said = [(await raw(inbox, turn)).payload["message"]["text"] for turn in turns]
     assert said == ["m1", "m2", "m3", "m4", "m5"]
 
 
@@ -96,8 +104,8 @@ async def test_an_urgent_update_goes_beside_the_lane_and_has_no_turn(
     assert [(task, lock) for task, lock, _ in await jobs_of(sql)] == [("urgent", None), ("urgent", None)]
     assert await count(sql, "turns") == 0
     [(_, _, first), _] = await jobs_of(sql)
-    [(bot, payload)] = await inbox.payloads(update=first["update"])
-    assert (bot, payload) == (77, press("c:abcdef"))
+    assert await inbox.update(first["update"]) == Raw(77, press("c:abcdef"))
+    assert await inbox.update(first["update"] + 1000) is None
 
 
 @pytest.mark.parametrize(
@@ -140,8 +148,8 @@ async def test_what_was_stored_reads_like_what_came(database: Database, sql: psy
     first = read(json.loads(json.dumps(message("Ё 🎭 \U0001f9e9"))))
     await inbox.accept(first)
     [(_, _, args)] = await jobs_of(sql)
-    [(bot, payload)] = await inbox.payloads(turn=args["turn"])
-    assert parse(payload, bot_id=bot) == first
+    stored = await raw(inbox, args["turn"])
+    assert parse(stored.payload, bot_id=stored.bot_id) == first
 
 
 async def test_a_failure_while_storing_leaves_neither_update_nor_job(

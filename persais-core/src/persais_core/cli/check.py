@@ -52,7 +52,9 @@ async def _ask(folder: Path, names: tuple[str, ...]) -> tuple[Verdict, ...]:
         return ()
 
     async def tell(verdict: Verdict) -> None:
-        typer.echo(f"{'✅' if verdict.passed else '❌'} {verdict.check:<10} {verdict.summary} ({verdict.seconds:.1f} s)")
+        typer.echo(
+            f"{'✅' if verdict.passed else '❌'} {verdict.check:<10} {verdict.summary} ({verdict.seconds:.1f} s)"
+        )
         for finding in verdict.findings:
             typer.echo(f"   {finding}")
 

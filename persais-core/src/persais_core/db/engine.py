@@ -1,22 +1,25 @@
 """Every connection to Postgres is made here: three bounded pools, together at most twenty connections.
 
-SQLAlchemy's for tables, psycopg's for LangGraph's checkpoints, Procrastinate's for the queue. The queue and the
-checkpoints live in schemas of their own, which are found by the role's search path (set once by `migrations.prepare`),
-since poolers refuse start-up options.
+SQLAlchemy's for work in several steps, psycopg's for what is done in one statement (most of what a message needs, and
+LangGraph's checkpoints), Procrastinate's for the queue. The queue and the checkpoints live in schemas of their own,
+which are found by the role's search path (set once by `core_migrations.prepare`), since poolers refuse start-up
+options. No pool asks a connection whether it lives before each use; see `liveness`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 from persais_core import errors
+from persais_core.db import liveness
 from persais_core.db.records import Record
 
 if TYPE_CHECKING:
     from procrastinate import PsycopgConnector
+    from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -24,9 +27,11 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Record)
 
-TABLE_CONNECTIONS = 8
-GRAPH_CONNECTIONS = 4
-QUEUE_CONNECTIONS = 5
+TABLE_CONNECTIONS = 6
+STATEMENT_CONNECTIONS = 6
+QUEUE_CONNECTIONS = 5  # besides the one on which it listens
+MAX_IDLE = 240.0  # seconds until a connection that a burst needed is given back
+MAX_LIFETIME = 1800.0  # seconds
 
 
 class Database:
@@ -41,14 +46,16 @@ class Database:
         self.url = url
         self.direct_url = direct_url or url
         self._engine: AsyncEngine | None = None
-        self._graph_pool: AsyncConnectionPool[Any] | None = None
+        self._statements: AsyncConnectionPool[Any] | None = None
+        self._doubts = liveness.Doubts()
 
     async def open(self) -> None:
-        """Make the SQLAlchemy engine and check that the server answers.
+        """Make the pools and check that the server answers.
 
         Raises:
             DatabaseError: nobody answers at the address, or it refuses the password.
         """
+        from psycopg.rows import dict_row
         from sqlalchemy import text
         from sqlalchemy.exc import SQLAlchemyError
         from sqlalchemy.ext.asyncio import create_async_engine
@@ -57,10 +64,10 @@ class Database:
             sqlalchemy_url(self.url),
             pool_size=TABLE_CONNECTIONS - 3,
             max_overflow=3,
-            pool_pre_ping=True,
-            pool_recycle=1800,
+            pool_recycle=int(MAX_LIFETIME),
             connect_args={"prepare_threshold": None, "connect_timeout": 10},
         )
+        self._replace_dead(self._engine)
         try:
             async with self._engine.connect() as connection:
                 await connection.execute(text("select 1"))
@@ -68,14 +75,23 @@ class Database:
             await self.close()
             cause = str(error.__cause__ or error).strip().splitlines()[-1]
             raise errors.DatabaseError(f"the database does not answer: {cause}; check DATABASE_URL") from error
+        self._statements = self._pool(
+            conninfo=self.url,
+            open=False,
+            min_size=1,
+            max_size=STATEMENT_CONNECTIONS,
+            kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row, "connect_timeout": 10},
+        )
+        await self._statements.open()
 
     async def close(self) -> None:
         """Give all connections back."""
-        if self._graph_pool is not None:
-            await self._graph_pool.close()
-        if self._engine is not None:
-            await self._engine.dispose()
-        self._graph_pool = self._engine = None
+        engine, statements = self._engine, self._statements
+        self._engine = self._statements = None
+        if engine is not None:
+            await engine.dispose()
+        if statements is not None:
+            await statements.close()
 
     async def answers(self) -> bool:
         """Whether the server answers now."""
@@ -101,30 +117,78 @@ class Database:
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 
-    async def graph_pool(self) -> AsyncConnectionPool[Any]:
-        """The pool for LangGraph's saver, made on first use."""
-        if self._graph_pool is None:
-            from psycopg.rows import dict_row
-            from psycopg_pool import AsyncConnectionPool
+    async def run(self, statement: LiteralString, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Run one statement that is a transaction of its own.
 
-            self._graph_pool = AsyncConnectionPool(
-                self.url,
-                open=False,
-                min_size=1,
-                max_size=GRAPH_CONNECTIONS,
-                max_idle=240,
-                max_lifetime=1800,
-                check=AsyncConnectionPool.check_connection,
-                kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row},
-            )
-            await self._graph_pool.open(wait=True, timeout=15)
-        return self._graph_pool
+        Args:
+            statement: with a placeholder such as `%(name)s` for each value.
+            values: by name.
+
+        Returns:
+            Its rows, by column; none for a statement that gives no rows.
+
+        Raises:
+            psycopg.Error: what Postgres refuses, or no connection could be had or kept.
+        """
+        pool = await self.graph_pool()
+        async with pool.connection() as connection:
+            cursor = await connection.execute(statement, values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def graph_pool(self) -> AsyncConnectionPool[Any]:
+        """The pool for what is done in one statement, LangGraph's saver among it."""
+        if self._statements is None:
+            raise errors.DatabaseError("the database is not open")
+        return self._statements
 
     def queue_connector(self) -> PsycopgConnector:
-        """The connector for Procrastinate, which opens and closes its own pool."""
+        """The connector for Procrastinate, which opens and closes its own pool.
+
+        Its queries are one statement each; without `configure` each would be wrapped in a transaction.
+        """
         from procrastinate import PsycopgConnector
 
-        return PsycopgConnector(conninfo=self.direct_url, min_size=1, max_size=QUEUE_CONNECTIONS)
+        return PsycopgConnector(
+            conninfo=self.direct_url,
+            min_size=1,
+            max_size=QUEUE_CONNECTIONS,
+            pool_factory=self._pool,
+            configure=_set_autocommit,
+        )
+
+    def _pool(self, **options: Any) -> AsyncConnectionPool[Any]:
+        """A psycopg pool that asks a connection whether it lives only where there is a reason to doubt it."""
+        from psycopg_pool import AsyncConnectionPool
+
+        async def check(connection: AsyncConnection[Any]) -> None:
+            if not self._doubts.about(connection):
+                return
+            try:
+                await made.check_connection(connection)
+            except Exception:
+                # The others have most likely died with it, and the pool waits longer after each that it finds.
+                await made.check()
+                raise
+
+        made: AsyncConnectionPool[Any] = AsyncConnectionPool(
+            **options | {"check": check, "max_idle": MAX_IDLE, "max_lifetime": MAX_LIFETIME}
+        )
+        return made
+
+    def _replace_dead(self, engine: AsyncEngine) -> None:
+        """Have the engine ask a connection whether it lives only where there is a reason to doubt it."""
+        from psycopg import Error
+        from sqlalchemy import event
+        from sqlalchemy.exc import InvalidatePoolError
+
+        def check(taken: Any, *_: object) -> None:
+            try:
+                if self._doubts.about(taken.driver_connection):
+                    engine.dialect.do_ping(taken)
+            except Error as error:
+                raise InvalidatePoolError from error
+
+        event.listen(engine.sync_engine, "checkout", check)
 
     def records(self, schema: type[R], user_id: int) -> UserRecords[R]:
         """The records of one schema that belong to one user."""
@@ -139,3 +203,7 @@ def sqlalchemy_url(url: str) -> str:
         if url.startswith(scheme):
             return "postgresql+psycopg://" + url.removeprefix(scheme)
     return url
+
+
+async def _set_autocommit(connection: AsyncConnection[Any]) -> None:
+    await connection.set_autocommit(True)

@@ -196,6 +196,7 @@ class Change(Value):
         attempt: how often it was tried again.
         last_failure: what the checks of the last round found, without what differs from run to run.
         merge_commit: on main, once it was merged.
+        losses: what it drops or binds in the tables, one sentence each; that needs a tap of its own.
         unsandboxed: its code was run without isolation, which everybody who decides on it must see.
         buttons: what each button of the card carries, by action.
         stages: seconds each stage took, by its name.
@@ -227,6 +228,7 @@ class Change(Value):
     tokens: int = 0
     cost: float = 0.0
     error: str | None = None
+    losses: tuple[str, ...] = ()
     unsandboxed: bool = False
     buttons: dict[str, str] = Field(default_factory=dict)
     stages: dict[str, float] = Field(default_factory=dict)

@@ -342,7 +342,10 @@ class BareRepository:
                         raise errors.GitError(
                             "later changes build on this one; take those back first", key="revert-conflict"
                         )
-                    made = repo.create_commit(None, *_signatures(), message, index.write_tree(repo), [main.id])
+                    tree = index.write_tree(repo)
+                    if tree == main.tree.id:
+                        return str(main.id)  # taken back already
+                    made = repo.create_commit(None, *_signatures(), message, tree, [main.id])
                     repo.references[MAIN].set_target(made)
                     return str(made)
             except (pygit2.GitError, KeyError, ValueError, IndexError) as error:

@@ -8,16 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
-from sqlalchemy import func, select
-from sqlmodel import col
 
 from persais_core import errors
 from persais_core.db.engine import Database
-from persais_core.db.tables.people import ModelCall
 from persais_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,14 +21,24 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from langchain_core.tools import StructuredTool
     from langchain_openai import ChatOpenAI
-    from sqlalchemy.ext.asyncio import AsyncSession
-    from sqlalchemy.sql import ColumnElement
 
 log = structlog.get_logger(__name__)
 
 TIMEOUT = 90.0  # seconds for one answer
 MAX_TOOL_ROUNDS = 6
 Said = tuple[Literal["system", "user", "assistant"], str]
+
+_SPENT = (
+    "select coalesce(sum(cost) filter (where change_id = %(change)s), 0.0) as by_change, "
+    "coalesce(sum(cost) filter (where user_id = %(user)s and at > now() - interval '1 day'), 0.0) as by_user "
+    "from persais.model_calls "
+    "where change_id = %(change)s or (user_id = %(user)s and at > now() - interval '1 day')"
+)
+_BOOK = (
+    "insert into persais.model_calls "
+    "(user_id, turn_id, change_id, purpose, model, tokens_in, tokens_out, cost) values "
+    "(%(user)s, %(turn)s, %(change)s, %(purpose)s, %(model)s, %(tokens_in)s, %(tokens_out)s, %(cost)s)"
+)
 
 
 @dataclass(frozen=True)
@@ -185,50 +191,39 @@ class Models:
         """
         settings = self._settings
         left = float("inf")
-        async with self._database.session() as session:
-            if booking.change_id is not None:
-                spent = await _spent(session, col(ModelCall.change_id) == booking.change_id)
-                left = settings.max_cost_per_change - spent
-                if left <= 0:
-                    raise errors.BudgetError(
-                        f"this change has spent ${spent:.2f} on models, and MAX_COST_PER_CHANGE allows no more",
-                        key="budget-change",
-                        spent=f"{spent:.2f}",
-                    )
-            if booking.user_id is not None:
-                day = datetime.now(UTC) - timedelta(days=1)
-                mine = (col(ModelCall.user_id) == booking.user_id) & (col(ModelCall.at) > day)
-                spent = await _spent(session, mine)
-                left = min(left, settings.max_cost_per_day - spent)
-                if spent >= settings.max_cost_per_day:
-                    raise errors.BudgetError(
-                        f"${spent:.2f} were spent on models in 24 hours, and MAX_COST_PER_DAY allows no more",
-                        key="budget-day",
-                        spent=f"{spent:.2f}",
-                    )
+        if booking.change_id is None and booking.user_id is None:
+            return left
+        values = {"change": booking.change_id, "user": booking.user_id}
+        [spent] = await self._database.run(_SPENT, values)
+        if booking.change_id is not None:
+            left = settings.max_cost_per_change - spent["by_change"]
+            if left <= 0:
+                raise errors.BudgetError(
+                    f"this change has spent ${spent['by_change']:.2f} on models, and MAX_COST_PER_CHANGE allows no more"
+                )
+        if booking.user_id is not None:
+            left = min(left, settings.max_cost_per_day - spent["by_user"])
+            if left <= 0:
+                raise errors.BudgetError(
+                    f"${spent['by_user']:.2f} were spent on models in 24 hours, and MAX_COST_PER_DAY allows no more"
+                )
         return left
 
     async def book(self, name: str, booking: Booking, tokens_in: int, tokens_out: int, cost: float) -> None:
         """Note tokens and cost (US dollars) of a call, also one that somebody else made, such as the coder."""
-        async with self._database.session() as session:
-            session.add(
-                ModelCall(
-                    user_id=booking.user_id,
-                    turn_id=booking.turn_id,
-                    change_id=booking.change_id,
-                    purpose=booking.purpose,
-                    model=name,
-                    tokens_in=tokens_in,
-                    tokens_out=tokens_out,
-                    cost=cost,
-                )
-            )
-
-
-async def _spent(session: AsyncSession, wanted: ColumnElement[bool]) -> float:
-    """US dollars of the calls that match."""
-    found = await session.execute(select(func.coalesce(func.sum(ModelCall.cost), 0.0)).where(wanted))
-    return float(found.scalar_one())
+        await self._database.run(
+            _BOOK,
+            {
+                "user": booking.user_id,
+                "turn": booking.turn_id,
+                "change": booking.change_id,
+                "purpose": booking.purpose,
+                "model": name,
+                "tokens_in": tokens_in,
+                "tokens_out": tokens_out,
+                "cost": cost,
+            },
+        )
 
 
 async def _called(tools: dict[str, StructuredTool], call: ToolCall) -> ToolMessage:

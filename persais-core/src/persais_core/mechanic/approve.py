@@ -14,12 +14,13 @@ from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import Approval
 from persais_core.domain.changes import ChangeState
 from persais_core.domain.chats import Lane, Reply, User, Value
-from persais_core.mechanic import preview
+from persais_core.mechanic import migrate, preview
 from persais_core.mechanic.ledger import Ledger, lock
 from persais_core.queue import jobs, outbox
 
 WORKS_IN = {
     "deploy": {ChangeState.AWAITING_APPROVAL},
+    "deploy_drop": {ChangeState.AWAITING_APPROVAL},
     "abort": {ChangeState.AWAITING_APPROVAL, ChangeState.FAILED},
     "retry": {ChangeState.FAILED},
 }
@@ -77,7 +78,9 @@ async def press(database: Database, ledger: Ledger, *, user: User, lane: Lane, d
             return Tapped(note=say(language, "tap-stale"), alert=True)
         approval.used_at, approval.used_by = datetime.now(UTC), user.id
         audit.record(session, f"change {approval.action}", actor=user.id, subject=subject, commit=approval.commit)
-        await jobs.defer(
-            session, "decide", lock=lock(change.id), change=change.id, decision=approval.action, user=user.id
-        )
-        return Tapped(note=say(language, f"tap-{approval.action}"))
+        decision = approval.action
+        if decision == "deploy_drop":
+            await migrate.allow(session, change.id, actor=user.id)
+            decision = "deploy"
+        await jobs.defer(session, "decide", lock=lock(change.id), change=change.id, decision=decision, user=user.id)
+        return Tapped(note=say(language, f"tap-{decision}"))

@@ -140,6 +140,8 @@ def card(change: Change) -> Reply:
         texts.say(language, "card-tests"),
         *_example_lines(change),
     ]
+    if change.losses:
+        lines += ["", texts.say(language, "card-losses"), *(f"- {_escape(loss)}" for loss in change.losses), ""]
     if change.unsandboxed:
         lines.append(f"🔴 {texts.say(language, 'warning-unsandboxed')}")
     if change.cost:
@@ -175,7 +177,7 @@ def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
         row.append(Button(text=say(language, "button-view"), url=change.pull_request_url))
     second = [
         Button(text=say(language, key), data=change.buttons[action])
-        for action, key in (("try", "button-try"), ("diff", "button-diff"))
+        for action, key in (("try", "button-try"), ("diff", "button-diff"), ("deploy_drop", "button-deploy-drop"))
         if action in change.buttons
     ]
     return (tuple(row), tuple(second)) if second else (tuple(row),)

@@ -35,6 +35,8 @@ async def deliver(shop: Workshop, change: Change) -> Change:
         actions = [action for action in ACTIONS if action != "view" or not _opens_links(shop, link)]
         if cards.tried_agent(current):
             actions.append("try")
+        if current.losses:
+            actions.append("deploy_drop")
         buttons = new_buttons(session, current.model_copy(update={"commit": commit}), actions)
         changed = current.model_copy(
             update={

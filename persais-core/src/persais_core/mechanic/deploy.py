@@ -9,6 +9,7 @@ from persais_core import audit, errors, texts
 from persais_core.db.tables.evolution import Deployment
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Reply
+from persais_core.mechanic import migrate
 from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 
 async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
-    """Merge the delivered commit and ask that it should serve; repeating it changes nothing."""
+    """Bring the tables up to it, merge the delivered commit and ask that it should serve; may be repeated.
+
+    Raises:
+        ChangeError: the tables could not be changed, or main conflicts; nothing was merged, the tables are as before.
+    """
     if change.pull_request is None or change.commit is None:
         raise errors.ChangeError("there is no pull request yet")
     async with shop.ledger.changing(change.id) as (session, current):
@@ -27,7 +32,15 @@ async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
         if current.state.is_over:
             raise errors.ChangeError("the change was called off meanwhile", key="called-off")
         await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.DEPLOYING}))
-    merged = await shop.forge.merge(change.pull_request, head=change.commit)
+    try:
+        await migrate.before_proving(shop, change)
+    except errors.DatabaseError as error:
+        raise errors.ChangeError(texts.say(change.language, "migration-failed", cause=str(error))) from error
+    try:
+        merged = await shop.forge.merge(change.pull_request, head=change.commit)
+    except errors.ForgeError:
+        await migrate.take_back(shop, change)
+        raise
     async with shop.ledger.changing(change.id) as (session, current):
         changed = current.model_copy(update={"merge_commit": merged})
         await shop.ledger.write(session, changed)
@@ -47,7 +60,7 @@ async def finish(shop: Workshop, deployment_id: int) -> None:
         await _tell_rollback(shop, change, deployment)
     elif deployment.commit != change.merge_commit:
         return
-    elif deployment.state == "serving" and change.state is ChangeState.DEPLOYING:
+    elif deployment.state in ("serving", "confirmed") and change.state is ChangeState.DEPLOYING:
         await _tell_deployed(shop, change, deployment)
     elif deployment.state == "failed" and change.state in {ChangeState.DEPLOYING, ChangeState.DEPLOYED}:
         await _take_back(shop, change, deployment)
@@ -74,6 +87,7 @@ async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment)
 async def _take_back(shop: Workshop, change: Change, deployment: Deployment) -> None:
     """The new version failed, at once or while it was watched: main gets a revert, and the owner the cause."""
     cause = shop.redactor.text(deployment.cause or "?")
+    stuck = await _tables_back(shop, change)
     reverted = await shop.forge.revert(deployment.commit, reason=f"The new version did not hold: {cause}")
     async with shop.ledger.changing(change.id) as (session, current):
         fields = {
@@ -84,7 +98,7 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment) -> 
         await shop.ledger.write(session, current.model_copy(update=fields))
         key = "deploy-failed" if change.state is ChangeState.DEPLOYING else "deploy-returned"
         text = texts.say(change.language, key, cause=cause)
-        await _say(session, change, text, f"change:{change.id}:{deployment.id}:failed")
+        await _say(session, change, "\n\n".join([text, *stuck]), f"change:{change.id}:{deployment.id}:failed")
         audit.record(session, "deployed", subject=f"change {change.id}", commit=reverted, outcome="failed", cause=cause)
     await _answer_again(shop, deployment)
 
@@ -95,11 +109,40 @@ async def _answer_again(shop: Workshop, deployment: Deployment) -> None:
 
 
 async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment) -> None:
-    serving = deployment.state == "serving"
+    serving = deployment.state in ("serving", "confirmed")
     key = "rollback-done" if serving else "rollback-stuck"
     text = texts.say(change.language, key, change=change.id, cause=deployment.cause or "")
+    stuck = await _tables_back(shop, change) if serving else []
     async with shop.database.session() as session:
-        await _say(session, change, text, f"change:{change.id}:{deployment.id}:rollback")
+        await _say(session, change, "\n\n".join([text, *stuck]), f"change:{change.id}:{deployment.id}:rollback")
+
+
+async def confirmed(shop: Workshop, deployment_id: int) -> None:
+    """The new version has held while it was watched: what it does not need is put aside now, if that was allowed."""
+    async with shop.database.session() as session:
+        deployment = await session.get(Deployment, deployment_id)
+    if deployment is None or deployment.change_id is None:
+        return
+    change = await shop.ledger.get(deployment.change_id)
+    if change.state is not ChangeState.DEPLOYED or deployment.commit != change.merge_commit:
+        return
+    try:
+        if not await migrate.after_confirmed(shop, change):
+            return
+        text = texts.say(change.language, "migration-dropped")
+    except errors.DatabaseError as error:
+        text = texts.say(change.language, "migration-drop-failed", cause=str(error))
+    async with shop.database.session() as session:
+        await _say(session, change, text, f"change:{change.id}:{deployment.id}:confirmed")
+
+
+async def _tables_back(shop: Workshop, change: Change) -> list[str]:
+    """Undo what a change did to the tables; returns what there is to say when that fails."""
+    try:
+        await migrate.take_back(shop, change)
+    except errors.DatabaseError as error:
+        return [texts.say(change.language, "migration-not-taken-back", cause=str(error))]
+    return []
 
 
 async def _say(session: AsyncSession, change: Change, text: str, key: str) -> None:

@@ -32,6 +32,7 @@ from persais_core.mechanic import (
     deliver,
     deploy,
     diff,
+    migrate,
     plan,
     retry,
     rollback,
@@ -148,6 +149,9 @@ async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     isolation = await shop.sandbox.probe()
     await shop.ledger.update(change.id, unsandboxed=isolation.state != "enforced")
     files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))
+    async with shop.ledger.changing(change.id) as (session, current):
+        losses = await migrate.losses(session, change.id, change.language)
+        await shop.ledger.write(session, current.model_copy(update={"losses": losses}))
     passed = all(verdict.passed for verdict in verdicts)
     failure = rounds.signature(verdicts)
     if passed:
@@ -253,6 +257,10 @@ class Evolution:
         elif decision == "retry" and found.state is ChangeState.FAILED:
             await retry.prepare(shop, found)
             await self._go(change, None)
+
+    async def confirmed(self, deployment: int) -> None:
+        """A deployment has held while it was watched."""
+        await deploy.confirmed(await self._shop(), deployment)
 
     async def rollback(self, what: str, user: int, chat: int, topic: int) -> None:
         """Take a deployed change back out of main; its deployment tells when that serves."""

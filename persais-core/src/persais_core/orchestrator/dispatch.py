@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 
 import psycopg
 import structlog
@@ -19,7 +18,6 @@ from persais_core import texts
 from persais_core.channels.base import Channel, Incoming, Press
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
-from persais_core.db.tables.chats import Turn as TurnRow
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
 from persais_core.mechanic import approve, diff, why
@@ -28,8 +26,8 @@ from persais_core.mechanic.preview import Previews
 from persais_core.orchestrator import commands
 from persais_core.orchestrator.graph import Answer, Orchestrator
 from persais_core.queue import jobs, outbox
-from persais_core.queue.inbox import CHOOSE_AGENT, Inbox
-from persais_core.security.access import Access, Claim, Standing
+from persais_core.queue.inbox import CHOOSE_AGENT, Inbox, Raw
+from persais_core.security.access import Access, Claim, Known, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -69,15 +67,14 @@ class Dispatch:
 
     async def turn(self, turn: int) -> None:
         """Answer a turn."""
-        async with self._database.session() as session:
-            row = await session.get(TurnRow, turn)
-        if row is None or row.state != "waiting":
+        waiting = await self._inbox.waiting(turn)
+        if waiting is None:
             return
-        incoming = await self._load(turn=turn)
+        incoming = _parsed(waiting.raw)
         if incoming is None or incoming.user is None or incoming.lane is None:
-            await self._done(turn, (), Lane(chat_id=row.chat_id, topic_id=row.topic_id))
+            await self._done(turn, (), waiting.lane)
             return
-        user, refusal = await self._authorised(incoming, incoming.user)
+        user, refusal = await self._authorised(incoming, incoming.user, waiting.known)
         if user is None:
             await self._done(turn, refusal, incoming.lane)
             return
@@ -104,7 +101,7 @@ class Dispatch:
 
     async def urgent(self, update: int) -> None:
         """Act on a tap or an emergency command, beside the lane."""
-        incoming = await self._load(update=update)
+        incoming = _parsed(await self._inbox.update(update))
         if incoming is None or incoming.user is None or incoming.lane is None:
             return
         user, refusal = await self._authorised(incoming, incoming.user)
@@ -148,13 +145,11 @@ class Dispatch:
             )
         return approve.Tapped(note="")
 
-    async def _load(self, *, turn: int | None = None, update: int | None = None) -> Incoming | None:
-        payloads = await self._inbox.payloads(turn=turn, update=update)
-        return parse(payloads[0][1], bot_id=payloads[0][0]) if payloads else None
-
-    async def _authorised(self, incoming: Incoming, user: User) -> tuple[User | None, tuple[Reply, ...]]:
+    async def _authorised(
+        self, incoming: Incoming, user: User, known: Known | None = None
+    ) -> tuple[User | None, tuple[Reply, ...]]:
         """The user with their rights, or None and what a stranger is told, once."""
-        standing = await self._access.standing(user)
+        standing = await self._access.standing(user, known)
         if standing is not Standing.STRANGER:
             return user.model_copy(update={"is_admin": standing is Standing.ADMIN}), ()
         text = incoming.message.text if incoming.message else ""
@@ -251,12 +246,8 @@ class Dispatch:
         return ()
 
     async def _done(self, turn: int, replies: tuple[Reply, ...], lane: Lane, answer: Answer | None = None) -> None:
-        async with self._database.session() as session:
-            for number, reply in enumerate(replies):
-                await outbox.put(session, lane, reply, key=f"turn:{turn}:{number}")
-            row = await session.get_one(TurnRow, turn)
-            row.state = "failed" if answer and answer.broke else "done"
-            row.agent, row.finished_at = answer.agent if answer else None, datetime.now(UTC)
+        agent, failed = (answer.agent, answer.broke) if answer else (None, False)
+        await outbox.answer(self._database, turn, lane, replies, agent=agent, failed=failed)
 
     @contextlib.asynccontextmanager
     async def _typing(self, lane: Lane) -> AsyncIterator[None]:
@@ -275,6 +266,11 @@ class Dispatch:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+def _parsed(raw: Raw | None) -> Incoming | None:
+    """A stored update as a channel's event."""
+    return parse(raw.payload, bot_id=raw.bot_id) if raw else None
 
 
 def _chosen(incoming: Incoming) -> str:

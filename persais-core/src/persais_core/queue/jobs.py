@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import structlog
 from sqlalchemy import text
@@ -28,18 +28,28 @@ CONCURRENCY = 8
 GRACE = 20.0  # seconds a running job gets to end when the worker stops; then it is handed back
 POLL = 1.0  # seconds; retries and scheduled jobs are not announced
 STALLED_AFTER = 30.0  # seconds without a heartbeat until a worker counts as dead
-QUEUE = "persais"
+AGAIN_AFTER = 1.0  # seconds until a worker that lost the database is begun anew
+QUEUE: LiteralString = "persais"
 
 Handler = Callable[..., Awaitable[None]]
 
-_DEFER = text(
-    "select procrastinate_defer_jobs_v1(array[row(:queue, :task, 0, :lock, null, cast(:args as jsonb), "
-    "now() + make_interval(secs => :delay))::procrastinate_job_to_defer_v1])"
-)
-_DEFER_NOW = text(
-    "select procrastinate_defer_jobs_v1(array[row(:queue, :task, 0, :lock, null, cast(:args as jsonb), null)"
-    "::procrastinate_job_to_defer_v1])"
-)
+
+def job(task: LiteralString, *, lock: LiteralString, args: LiteralString, due: LiteralString = "null") -> LiteralString:
+    """The SQL expression that puts a job in the queue, to be part of the statement that makes it necessary.
+
+    Args:
+        task: expression for the name of a handler given to `Worker`, as text.
+        lock: expression for the lock, as text or null; see `defer`.
+        args: expression for the handler's arguments, as jsonb.
+        due: expression for the time before which it may not run, or null: at once.
+    """
+    row = f"row('{QUEUE}', {task}, 0, {lock}, null, {args}, {due})::procrastinate_job_to_defer_v1"
+    return f"procrastinate_defer_jobs_v1(array[{row}])"
+
+
+_WITH_VALUES: dict[str, LiteralString] = {"task": ":task", "lock": ":lock", "args": "cast(:args as jsonb)"}
+_DEFER = text("select " + job(**_WITH_VALUES, due="now() + make_interval(secs => :delay)"))
+_DEFER_NOW = text("select " + job(**_WITH_VALUES))
 
 
 async def defer(session: AsyncSession, task: str, *, lock: str | None, delay: float = 0.0, **args: Any) -> None:
@@ -52,7 +62,7 @@ async def defer(session: AsyncSession, task: str, *, lock: str | None, delay: fl
         delay: seconds until it may run.
         args: JSON arguments of the handler.
     """
-    values = {"queue": QUEUE, "task": task, "lock": lock, "args": json.dumps(args)}
+    values = {"task": task, "lock": lock, "args": json.dumps(args)}
     if delay > 0:
         await session.execute(_DEFER, values | {"delay": delay})
     else:

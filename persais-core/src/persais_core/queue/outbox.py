@@ -7,10 +7,13 @@ again: it is edited in the chat, and versions that were overtaken are never sent
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import case, func, select, update
+from psycopg.types.json import Jsonb
+from sqlalchemy import case, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -28,6 +31,31 @@ log = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 8
 LONGEST_PAUSE = 60.0  # seconds
+
+_END_TURN = (
+    "update persais.turns set state = %(state)s, agent = %(agent)s, finished_at = now() "
+    "where id = %(turn)s returning id"
+)
+_DELIVER = jobs.job("'deliver'", lock="'out:' || %(chat)s", args="jsonb_build_object('chat', %(chat)s::bigint)")
+_ANSWER = (
+    f"with ended as ({_END_TURN}), "
+    "said as (insert into persais.outbox (key, chat_id, topic_id, body, version, state, attempts) "
+    "select format('turn:%%s:%%s', %(turn)s::bigint, number - 1), %(chat)s, %(topic)s, body, 1, 'queued', 0 "
+    "from unnest(%(bodies)s::jsonb[]) with ordinality as reply(body, number) order by number on conflict do nothing) "
+    f"select {_DELIVER} from ended"
+)
+_NEXT = (
+    "update persais.outbox set state = 'sending', attempts = attempts + 1 where id = "
+    "(select id from persais.outbox where chat_id = %(chat)s and state in ('queued', 'sending') "
+    "order by id limit 1 for update) "
+    "returning id, key, chat_id, topic_id, body, version, message_ids, attempts"
+)
+_SENT = (
+    "update persais.outbox set message_ids = %(message_ids)s, sent_at = now(), error = null, "
+    "state = case when version = %(version)s then 'sent' else 'queued' end where id = %(id)s "
+    "returning state = 'queued' or exists(select from persais.outbox as other where other.chat_id = outbox.chat_id "
+    "and other.state in ('queued', 'sending') and other.id != outbox.id) as more"
+)
 
 
 async def put(session: AsyncSession, lane: Lane, reply: Reply, *, key: str) -> None:
@@ -74,6 +102,23 @@ async def show(session: AsyncSession, lane: Lane, reply: Reply, *, key: str) -> 
     await _wake(session, lane.chat_id)
 
 
+async def answer(
+    database: Database, turn: int, lane: Lane, replies: Sequence[Reply], *, agent: str | None, failed: bool
+) -> None:
+    """Say the replies to a turn and mark it as answered: one statement, so it is both or neither.
+
+    Args:
+        turn: its number; its replies have the keys `turn:<number>:0` and so on.
+        agent: name of the one that answered, if any.
+        failed: its own code raised instead.
+    """
+    values: dict[str, Any] = {"turn": turn, "state": "failed" if failed else "done", "agent": agent}
+    if replies:
+        bodies = [Jsonb(_body(reply)) for reply in replies]
+        values |= {"chat": lane.chat_id, "topic": lane.topic_id, "bodies": bodies}
+    await database.run(_ANSWER if replies else _END_TURN, values)
+
+
 async def key_of(session: AsyncSession, chat_id: int, message_id: int) -> str | None:
     """Under which key a message that stands in a chat was sent, or None when it is not one of ours."""
     found = await session.execute(
@@ -90,6 +135,20 @@ async def _wake(session: AsyncSession, chat_id: int, delay: float = 0.0) -> None
 
 def _body(reply: Reply) -> dict[str, object]:
     return reply.model_dump(mode="json", exclude_defaults=True)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A message that is being sent; see `db.tables.chats.Outgoing`."""
+
+    id: int
+    key: str
+    chat_id: int
+    topic_id: int
+    body: dict[str, Any]
+    version: int
+    message_ids: list[int]
+    attempts: int
 
 
 class Outbox:
@@ -115,9 +174,10 @@ class Outbox:
                     await self._again(row, str(error), min(LONGEST_PAUSE, 0.5 * 2**row.attempts))
                     return
             else:
-                await self._sent(row, ids)
+                if not await self._sent(row, ids):
+                    return
 
-    async def _attempt(self, row: Outgoing) -> list[int]:
+    async def _attempt(self, row: _Row) -> list[int]:
         """Send or edit a message; raises as the channel does."""
         lane = Lane(chat_id=row.chat_id, topic_id=row.topic_id)
         reply = Reply.model_validate(row.body)
@@ -136,36 +196,18 @@ class Outbox:
             return await self._channel.edit(lane, message_ids, reply)
         return await self._channel.send(lane, reply)
 
-    async def _next(self, chat: int) -> Outgoing | None:
+    async def _next(self, chat: int) -> _Row | None:
         """Mark the oldest waiting message as being sent. One found so was in flight when its sender died."""
-        async with self._database.session() as session:
-            found = await session.execute(
-                select(Outgoing)
-                .where(col(Outgoing.chat_id) == chat, col(Outgoing.state).in_(("queued", "sending")))
-                .order_by(col(Outgoing.id))
-                .limit(1)
-                .with_for_update()
-            )
-            row = found.scalar_one_or_none()
-            if row is not None:
-                row.state = "sending"
-                row.attempts += 1
-        return row
+        for row in await self._database.run(_NEXT, {"chat": chat}):
+            return _Row(**row)
+        return None
 
-    async def _sent(self, row: Outgoing, ids: list[int]) -> None:
-        async with self._database.session() as session:
-            await session.execute(
-                update(Outgoing)
-                .where(col(Outgoing.id) == row.id)
-                .values(
-                    message_ids=ids,
-                    sent_at=func.now(),
-                    error=None,
-                    state=case((col(Outgoing.version) == row.version, "sent"), else_="queued"),
-                )
-            )
+    async def _sent(self, row: _Row, ids: list[int]) -> bool:
+        """Note that a message is out; returns whether more waits. What comes after that brings a job of its own."""
+        values = {"id": row.id, "version": row.version, "message_ids": ids}
+        return any(found["more"] for found in await self._database.run(_SENT, values))
 
-    async def _again(self, row: Outgoing, cause: str, seconds: float) -> None:
+    async def _again(self, row: _Row, cause: str, seconds: float) -> None:
         log.info("sending must wait", chat_id=row.chat_id, cause=cause, seconds=seconds)
         async with self._database.session() as session:
             await session.execute(
@@ -173,7 +215,7 @@ class Outbox:
             )
             await _wake(session, row.chat_id, seconds)
 
-    async def _give_up(self, row: Outgoing, cause: str) -> None:
+    async def _give_up(self, row: _Row, cause: str) -> None:
         log.warning("a message could not be sent", chat_id=row.chat_id, key=row.key, cause=cause)
         async with self._database.session() as session:
             await session.execute(

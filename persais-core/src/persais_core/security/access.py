@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -45,6 +46,26 @@ class Claim(StrEnum):
     CLOSED = "closed"
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the people table says of somebody."""
+
+    name: str
+    language: str
+    is_admin: bool
+
+
+_REMEMBER = (
+    "with known as (select name, language, is_owner or is_admin as is_admin from persais.people where id = %(id)s), "
+    "fresh as (insert into persais.people (id, name, language, is_owner, is_admin) "
+    "select %(id)s, %(name)s, %(language)s, false, false "
+    "where not exists (select from known where name = %(name)s and language = %(language)s) "
+    "on conflict (id) do update set name = excluded.name, language = excluded.language, seen_at = now() "
+    "returning name, language, is_owner or is_admin as is_admin) "
+    "select * from fresh union all select * from known limit 1"
+)
+
+
 class Access:
     """Decides by settings and by the people table.
 
@@ -56,15 +77,17 @@ class Access:
     def __init__(self, database: Database, *, allowed: frozenset[int], admins: frozenset[int]) -> None:
         self._database, self._allowed, self._admins = database, allowed, admins
 
-    async def standing(self, user: User) -> Standing:
-        """How this person stands; remembers their name and language."""
-        async with self._database.session() as session:
-            person = await _person(session, user)
-            if (person.name, person.language) != (user.name, user.language):
-                person.name, person.language = user.name, user.language
-                person.seen_at = datetime.now(UTC)
-            owned, admin = person.is_owner, person.is_admin
-        if owned or admin or user.id in self._admins:
+    async def standing(self, user: User, known: Known | None = None) -> Standing:
+        """How this person stands; remembers their name and language.
+
+        Args:
+            known: what the people table says of them, where the caller has just read it.
+        """
+        if known is None or (known.name, known.language) != (user.name, user.language):
+            values = {"id": user.id, "name": user.name, "language": user.language}
+            [row] = await self._database.run(_REMEMBER, values)
+            known = Known(**row)
+        if known.is_admin or user.id in self._admins:
             return Standing.ADMIN
         return Standing.USER if user.id in self._allowed else Standing.STRANGER
 

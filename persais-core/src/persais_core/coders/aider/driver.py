@@ -408,7 +408,7 @@ def status(coder, edited: list) -> str:
 
 
 def end_with(parent: int) -> None:
-    """End this process when its parent is gone: nobody would read what it does, and its tree may be given to another."""
+    """End this process when its parent is gone: nobody reads what it does, and its tree may be given to another."""
 
     def look() -> None:
         while os.getppid() == parent:
