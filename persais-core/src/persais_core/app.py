@@ -63,7 +63,7 @@ class Place:
     Args:
         root: absolute folder that holds `bot/`.
         commit: what was exported there.
-        workspace: the repository that evolves; its origin is where changes are merged.
+        workspace: the repository that evolves; its remote `persais` is where changes are merged.
         broken: why the project's own agents are left out: the bot then starts in safe mode, with what the core brings.
         is_supervised: somebody at a terminal tells its owner the claim code, so the log need not.
     """
@@ -194,7 +194,13 @@ class _Turnstile:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._connection.close()  # and with it the lock is free
+        import psycopg
+
+        # Whoever waits for the lock is told, and only then the connection is closed, which frees it in any case.
+        with contextlib.suppress(psycopg.Error):
+            await self._connection.execute("select pg_advisory_unlock_all()")
+            await self._connection.execute(f"notify {ACTIVE_CHANNEL}")
+        await self._connection.close()
 
     async def wait_until(self, *, active: bool) -> None:
         """Return when this commit is the active one and the lock is held, or when it is not any more."""
@@ -419,7 +425,7 @@ class _Parts:
     async def workshop(self) -> Workshop:
         """What the Mechanic works with; made anew for each job, so a repaired repository is seen."""
         repository = await asyncio.to_thread(Repository, self.place.workspace)
-        remote = BareRepository(Path(await repository.origin()))
+        remote = BareRepository(Path(await repository.remote()))
         return Workshop(
             settings=self.settings,
             database=self.database,

@@ -47,3 +47,5 @@ def configure(redactor: Redactor) -> None:
     # httpx writes whole URLs, the bot's token among them; the others tell more than anybody reads
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # A flood limit is expected, and the outbox says in one line what it does about it; this would be a traceback.
+    logging.getLogger("telegram.ext.AIORateLimiter").setLevel(logging.CRITICAL)

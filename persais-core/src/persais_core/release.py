@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -37,6 +38,7 @@ def run(
     broken: str | None = None,
     probe: socket.socket | None = None,
     public: socket.socket | None = None,
+    leash: int | None = None,
 ) -> None:
     """Serve the bot of a folder until told to stop.
 
@@ -46,6 +48,7 @@ def run(
         workspace: the repository that evolves; the root where not given.
         broken: why it is served in safe mode, without the project's own agents.
         probe: given by a supervisor, with `public`; see `serve`.
+        leash: a descriptor that ends when the supervisor does.
         public: where the world comes in; PORT on every address where not given.
 
     Raises:
@@ -62,10 +65,17 @@ def run(
         broken=broken,
     )
     listener = public or sockets.listen("0.0.0.0", config.port)
-    asyncio.run(serve(app_module.App(config, place), probe=probe, public=listener))
+    try:
+        asyncio.run(serve(app_module.App(config, place), probe=probe, public=listener, leash=leash))
+    finally:
+        # The interpreter would look through every object there is for cycles, for a second, before the next release
+        # may count this one as gone. All that has an end of its own has ended; the rest is memory.
+        gc.freeze()
 
 
-async def serve(app: app_module.App, *, probe: socket.socket | None, public: socket.socket) -> None:
+async def serve(
+    app: app_module.App, *, probe: socket.socket | None, public: socket.socket, leash: int | None = None
+) -> None:
     """Serve a release until SIGTERM or SIGINT.
 
     Args:
@@ -73,6 +83,7 @@ async def serve(app: app_module.App, *, probe: socket.socket | None, public: soc
         probe: under a supervisor, the socket on which it is asked for its health; None: nobody supervises, so the
             release prepares the database itself and becomes active.
         public: where the world comes in.
+        leash: a descriptor at whose end it stops as well: its supervisor was killed.
 
     Raises:
         PersaisError: it cannot serve; under a supervisor it stays and says so on /health instead.
@@ -81,6 +92,8 @@ async def serve(app: app_module.App, *, probe: socket.socket | None, public: soc
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if leash is not None:
+        loop.add_reader(leash, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(app.close)
         if probe is not None:

@@ -22,6 +22,10 @@ TELEGRAM_API_URL = "https://api.telegram.org"
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
 
 
+# LangGraph reads this when it is imported: a checkpoint then revives plain values alone, never a name of code.
+os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+
+
 class Settings(BaseSettings):
     """What can be set by environment variables or a `.env` file; names as in the field, upper-cased."""
 

@@ -45,9 +45,19 @@ BROKEN_TURNS = 2  # of the first five of an agent
 MEMORY_CAP = 1024  # MB
 RESTARTS = 5  # of a release that dies, within `RESTART_WINDOW`
 RESTART_WINDOW = 120.0  # seconds
+RESTART_PAUSE = 5.0  # seconds after a start that failed
 EMULATED_USER = 1000001  # the person on the chat page; see emulators.telegram
 
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DeskKeys:
+    """What opens each stand-in: the chat page is the owner's, the model's key is told to the coder too."""
+
+    chat: str
+    model: str
+    token: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ class Desk:
 
     url: str
     key: str
+    model_key: str
     token: str
     routes: Sequence[BaseRoute]
     aclose: Callable[[], Any]
@@ -113,7 +124,7 @@ class Supervisor:
         folder: Path,
         project: Path,
         remote: Path,
-        make_desk: Callable[[str, str, str, Path], Desk],
+        make_desk: Callable[[str, DeskKeys, Path], Desk],
         tell: Tell,
     ) -> None:
         self._config, self._folder, self._project, self._remote = config, folder, project, remote
@@ -122,7 +133,11 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._current: _Release | None = None
         self._watched: _Watch | None = None
+        self._wanted: str | None = None  # what is to serve and did not start at the last try
+        self._next_probe, self._failed_probes = 0.0, 0
         self._environment: dict[str, str] = {}
+        # Nothing is ever written to it: its end tells a release that we are gone, however we went.
+        self._leash = os.pipe()
         self._url = ""
 
     async def run(self, *, ready: Callable[[Desk, int], None] | None = None) -> None:
@@ -167,12 +182,13 @@ class Supervisor:
         with contextlib.suppress(OSError, ValueError):
             known = json.loads(file.read_text())
         key = known.get("key") or secrets.token_urlsafe(24)
+        model_key = known.get("model_key") or secrets.token_urlsafe(24)
         token = known.get("token") or f"{secrets.randbelow(10**9) + 10**9}:{secrets.token_urlsafe(26)}"
         fresh = file.with_suffix(".new")
         fresh.touch(mode=0o600)
-        fresh.write_text(json.dumps({"url": url, "key": key, "token": token}))
+        fresh.write_text(json.dumps({"url": url, "key": key, "model_key": model_key, "token": token}))
         fresh.rename(file)
-        return self._make_desk(url, key, token, self._home / "chat.sqlite")
+        return self._make_desk(url, DeskKeys(key, model_key, token), self._home / "chat.sqlite")
 
     @contextlib.asynccontextmanager
     async def _database(self) -> AsyncIterator[str]:
@@ -200,7 +216,7 @@ class Supervisor:
             if not config.admin_user_ids:
                 values["ADMIN_USER_IDS"] = str(EMULATED_USER)
         if config.model_url is None:
-            values |= {"LLM_BASE_URL": f"{desk.url}/v1", "LLM_API_KEY": desk.key}
+            values |= {"LLM_BASE_URL": f"{desk.url}/v1", "LLM_API_KEY": desk.model_key}
             values |= dict.fromkeys(("DEFAULT_MODEL", "CLASSIFIER_MODEL", "CODER_MODEL"), "offline")
         return settings.child_environment(self._folder, **values)
 
@@ -271,19 +287,20 @@ class Supervisor:
             raise errors.DeployError(str(error)) from error
         probe = sockets.listen("127.0.0.1", 0)
         logs = self._home / "logs"
-        logs.mkdir(exist_ok=True)
+        logs.mkdir(mode=0o700, exist_ok=True)
         with (logs / "bot.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "persais_core.cli", "serve",
                 "--root", str(folder), "--commit", commit, "--workspace", str(self._project),
                 "--safe", safe,
                 "--probe-fd", str(probe.fileno()), "--public-fd", str(public.fileno()),
+                "--leash-fd", str(self._leash[0]),
                 cwd=folder,
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(probe.fileno(), public.fileno()),
+                pass_fds=(probe.fileno(), public.fileno(), self._leash[0]),
                 start_new_session=True,  # ctrl-C reaches us alone; we stop it in our order
             )  # fmt: skip
         release = _Release(commit, process, f"http://127.0.0.1:{probe.getsockname()[1]}/health")
@@ -304,8 +321,8 @@ class Supervisor:
             DeployError: it did not take over; the old one is active again.
         """
         old = self._current
-        await self._activate(release.commit)
         try:
+            await self._activate(release.commit)
             await self._until(release, ACTIVE_WITHIN, lambda d: d.get("active") is True, "take over")
         except BaseException:
             if old is not None:
@@ -354,9 +371,11 @@ class Supervisor:
                             self._watched = None
                         elif self._watched is not None and (cause := await self._trouble()):
                             await self._give_back(deployments, public, cause)
-                        elif self._current is not None and self._current.died:
+                        elif self._wanted is not None or (self._current is not None and self._current.died):
                             deaths = [t for t in deaths if t > time.monotonic() - RESTART_WINDOW] + [time.monotonic()]
                             await self._restart(public, len(deaths))
+                        elif self._watched is None:
+                            await self._end_if_hung()
                         await deployments.wait(self._stop)
                         await self._carry_out(deployments, public)
             except errors.DatabaseError as error:
@@ -365,14 +384,22 @@ class Supervisor:
                     await asyncio.wait_for(self._stop.wait(), 2)
 
     async def _restart(self, public: socket.socket, times: int) -> None:
-        assert self._current is not None
-        commit, code = self._current.commit, self._current.process.returncode
-        self._current = None
+        commit = self._current.commit if self._current is not None else self._wanted
+        code = self._current.process.returncode if self._current is not None else None
+        assert commit is not None
+        self._current = self._wanted = None
         if times > RESTARTS:
             await self._start_safely(commit, f"it died {times} times in a row, last with exit code {code}", public)
             return
         self._tell(f"Bot: {commit[:12]} ended unexpectedly (exit code {code}); starting it again.")
-        await self._take_over(await self._prove(commit, public))
+        try:
+            await self._take_over(await self._prove(commit, public))
+        except errors.DeployError as error:
+            # What kept it from getting healthy may be Telegram or the machine: that passes, and nobody else is here.
+            self._tell(f"Bot: it does not start ({error}); trying again in {RESTART_PAUSE:g} s.")
+            self._wanted = commit
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), RESTART_PAUSE)
 
     async def _carry_out(self, deployments: _Deployments, public: socket.socket) -> None:
         for number, commit in await deployments.requested():
@@ -433,6 +460,20 @@ class Supervisor:
             if agent in watched.agents and broken >= BROKEN_TURNS:
                 return f"{agent} broke in {broken} of its first {turns} answers"
         return None
+
+    async def _end_if_hung(self) -> None:
+        """End a release that does not answer any more, whatever holds it; it is then started again."""
+        if self._current is None or time.monotonic() < self._next_probe:
+            return
+        document = await _ask(self._current)
+        self._failed_probes = 0 if document else self._failed_probes + 1
+        self._next_probe = time.monotonic() + (PROBE_EVERY if document else 1.0)
+        if self._failed_probes >= FAILED_PROBES:
+            self._failed_probes = 0
+            self._tell(f"Bot: it did not answer {FAILED_PROBES} health checks in a row and is ended.")
+            with contextlib.suppress(ProcessLookupError):
+                self._current.process.kill()
+            await self._current.process.wait()
 
     async def _give_back(self, deployments: _Deployments, public: socket.socket, cause: str) -> None:
         """Let the version before serve again."""

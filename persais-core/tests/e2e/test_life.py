@@ -296,6 +296,42 @@ async def test_updates_come_by_webhook_when_the_bot_has_a_public_address(serve, 
         assert (await http.post(webhook, content=json.dumps({"update_id": 1}))).status_code == 403
 
 
+async def test_a_bot_whose_connections_the_database_ends_answers_the_next_message(
+    serve, emulated: str, postgres: EmbeddedPostgres
+) -> None:
+    import psycopg
+
+    running = await serve(ALLOWED_USER_IDS="7")
+    async with ChatClient(emulated, KEY, user=7) as person:
+        await person.send("/echo")
+        await person.wait_for(lambda m: m.from_bot)
+        for number in range(3):
+            with psycopg.connect(postgres.url(), autocommit=True) as connection:
+                ended = connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where datname like 'serve_%' and backend_type = 'client backend'"
+                ).fetchall()
+            assert len(ended) > 3
+            await person.send(f"still there, {number}?")
+            await person.wait_for(lambda m, number=number: m.text == f"Echo: still there, {number}?", timeout=60)
+    assert running.process.returncode is None
+
+
+async def test_a_bot_whose_database_restarts_answers_what_was_sent_meanwhile(
+    serve, emulated: str, postgres: EmbeddedPostgres
+) -> None:
+    running = await serve(ALLOWED_USER_IDS="7")
+    async with ChatClient(emulated, KEY, user=7) as person:
+        await person.send("/echo")
+        await person.wait_for(lambda m: m.from_bot)
+        await asyncio.to_thread(postgres.stop)
+        await person.send("anybody?")
+        await asyncio.sleep(2)
+        await asyncio.to_thread(postgres.start)
+        await person.wait_for(lambda m: m.text == "Echo: anybody?", timeout=60)
+    assert running.process.returncode is None
+
+
 async def test_a_model_that_is_down_leaves_commands_and_code_agents_working(serve, emulated: str) -> None:
     await serve(ALLOWED_USER_IDS="7")
     async with ChatClient(emulated, KEY, user=7) as person:

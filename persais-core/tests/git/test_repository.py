@@ -108,7 +108,7 @@ def test_a_broken_repository_is_refused_in_words(tmp_path: Path) -> None:
 
 async def test_main_is_what_the_remote_says(place: Place) -> None:
     assert await place.repository.main() == place.base
-    assert await place.repository.origin() == str(place.remote.path)
+    assert await place.repository.remote() == str(place.remote.path)
 
 
 async def test_a_remote_that_is_gone_is_a_git_error(place: Place) -> None:
@@ -126,7 +126,7 @@ def test_a_remote_that_was_moved_is_found_again(place: Place, tmp_path: Path) ->
     moved = BareRepository(tmp_path / "elsewhere.git")
     place.remote.path.rename(moved.path)
     moved.create_from(place.project)
-    assert str(pygit2.Repository(str(place.project)).remotes["origin"].url) == str(moved.path)
+    assert str(pygit2.Repository(str(place.project)).remotes["persais"].url) == str(moved.path)
 
 
 # --- worktrees -------------------------------------------------------------------------------------------------------

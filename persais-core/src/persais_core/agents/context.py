@@ -10,7 +10,7 @@ from persais_core.db.records import Record
 from persais_core.domain.chats import Language, Turn, User
 from persais_core.llm.models import Booking, Models, Said
 from persais_core.llm.tools import bind
-from persais_core.tools.base import Records, Tool
+from persais_core.tools.base import Context, Records, Tool
 
 R = TypeVar("R", bound=Record)
 
@@ -42,9 +42,67 @@ class TurnContext:
         """The user's own records of one schema."""
         return self._database.records(schema, self.user.id)
 
-    async def ask(self, prompt: str, *, system: str = "", tools: Sequence[Tool] = ()) -> str:
-        """Ask the language model, with the conversation in sight, and return its text."""
+    async def ask(
+        self, prompt: str, *, system: str = "", tools: Sequence[Tool] = (), given: Context | None = None
+    ) -> str:
+        """Ask the language model, with the conversation in sight, and return its text.
+
+        Args:
+            given: the context that the tools get; this one where it is not said.
+        """
         messages: list[Said] = [("system", system)] if system else []
         messages += [*self._history, ("user", prompt)]
         booking = Booking(purpose=f"agent {self._agent}", user_id=self.user.id, turn_id=self.turn.id)
-        return await self._models.ask(messages, booking, tools=[bind(tool, self) for tool in tools])
+        return await self._models.ask(messages, booking, tools=[bind(tool, given or self) for tool in tools])
+
+
+def handed(inner: TurnContext) -> Context:
+    """The context as a project's own agents get it: it can be used, and neither changed nor looked into.
+
+    What it works with lives in closures rather than in attributes, so that no name that an agent may write leads to
+    the database or the model's client, and nothing can be stored on it.
+    """
+
+    class Handed:
+        __slots__ = ()
+
+        @property
+        def user(self) -> User:
+            return inner.user
+
+        @property
+        def language(self) -> Language:
+            return inner.language
+
+        def records(self, schema: type[R]) -> Records[R]:
+            return _kept(inner.records(schema))
+
+        async def ask(self, prompt: str, *, system: str = "", tools: Sequence[Tool] = ()) -> str:
+            return await inner.ask(prompt, system=system, tools=tools, given=made)
+
+    made = Handed()
+    return made
+
+
+def _kept(inner: Records[R]) -> Records[R]:
+    """A user's records with the same closed sides."""
+
+    class Kept:
+        __slots__ = ()
+
+        async def add(self, record: R) -> R:
+            return await inner.add(record)
+
+        async def get(self, id: int) -> R | None:
+            return await inner.get(id)
+
+        async def list(self, *, limit: int = 100) -> Sequence[R]:
+            return await inner.list(limit=limit)
+
+        async def save(self, record: R) -> R:
+            return await inner.save(record)
+
+        async def delete(self, id: int) -> bool:
+            return await inner.delete(id)
+
+    return Kept()

@@ -10,11 +10,16 @@ from persais_core.domain.chats import Lane, Language, Message, Reply, User, Valu
 
 
 class FloodError(errors.ChannelError):
-    """The chat service asks us to wait."""
+    """The chat service asks us to wait.
+
+    Attributes:
+        sent: ids of the pieces of this message that are out already; they are not sent again.
+    """
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the chat service asks to wait {seconds:g} s")
         self.seconds = seconds
+        self.sent: list[int] = []
 
 
 class BlockedError(errors.ChannelError):

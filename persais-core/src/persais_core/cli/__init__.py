@@ -19,6 +19,8 @@ COMMANDS = {
     "dev": "Run a bot on this computer: database, chat page and all.",
     "chat": "Talk to the bot that runs here, in the terminal.",
     "evolve": "Ask the Mechanic for a change and watch it work.",
+    "rollback": "Take a deployed change of the running bot back.",
+    "audit": "Show who did what with the running bot.",
     "scaffold": "Make an agent, tool, schema or feature from the templates.",
     "check": "Ask the checks about what you changed by hand.",
     "migrate": "Bring the project's tables up to date, or take them back.",

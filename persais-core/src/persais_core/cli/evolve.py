@@ -48,45 +48,15 @@ def evolve(
 
 async def _evolve(request: str, *, deploy: bool, language: Language) -> bool:
     """Open the change, follow it to its end, and say whether it was deployed."""
-    from persais_core import settings
     from persais_core.cli import workplace
-    from persais_core.db.engine import Database
     from persais_core.domain.chats import Lane
     from persais_core.mechanic.ledger import Ledger
 
-    database = Database(workplace.database_url(settings.load()))
-    await database.open()
-    try:
-        user = await _owner(database, language)
+    async with workplace.database() as database:
+        user = await workplace.owner(database, language)
         ledger = Ledger(database)
         change = await ledger.open(lane=Lane(chat_id=user.id), user=user, request=request, turn_id=None)
         return await _follow(database, ledger, change, user, deploy=deploy)
-    finally:
-        await database.close()
-
-
-async def _owner(database: Database, language: Language) -> User:
-    """The admin in whose name the change is made.
-
-    Raises:
-        SettingsError: this bot has none yet.
-    """
-    from sqlalchemy import select
-    from sqlmodel import col
-
-    from persais_core import errors, settings
-    from persais_core.db.tables.people import Person
-    from persais_core.domain.chats import User
-    from persais_core.emulators.telegram.client import OWNER
-
-    config = settings.load()
-    async with database.session() as session:
-        owners = await session.execute(select(col(Person.id)).where(col(Person.is_owner)).order_by(col(Person.id)))
-        known = owners.scalars().first()
-    number = known or min(config.admin_user_ids, default=None) or (None if config.telegram_bot_token else OWNER)
-    if number is None:
-        raise errors.SettingsError("this bot has no owner yet: send it /claim and the code from its terminal first")
-    return User(id=number, language=language, is_admin=True)
 
 
 async def _follow(database: Database, ledger: Ledger, change: Change, user: User, *, deploy: bool) -> bool:
@@ -102,6 +72,11 @@ async def _follow(database: Database, ledger: Ledger, change: Change, user: User
             if line.strip() and line not in printed:
                 printed.add(line)
                 typer.echo(f"  {line}")
+        if change.plan is not None and change.plan.question is not None and change.state is ChangeState.PLANNING:
+            typer.echo("  Answer in the chat, or ask again with the answer in your request.")
+            return False
+        if change.state is ChangeState.FAILED:
+            return False
         if change.state.is_over:
             return change.state is ChangeState.DEPLOYED
         if change.state is ChangeState.AWAITING_APPROVAL and not tapped:

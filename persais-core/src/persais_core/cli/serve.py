@@ -22,6 +22,7 @@ def serve(
     safe: str = typer.Option("", help="Serve without the project's own agents, and say that this is why."),
     probe_fd: int = typer.Option(-1, hidden=True),
     public_fd: int = typer.Option(-1, hidden=True),
+    leash_fd: int = typer.Option(-1, hidden=True),
 ) -> None:
     """Serve one release of a bot."""
     import socket
@@ -36,4 +37,5 @@ def serve(
         broken=safe or None,
         probe=socket.socket(fileno=probe_fd) if supervised else None,
         public=socket.socket(fileno=public_fd) if supervised else None,
+        leash=leash_fd if supervised else None,
     )

@@ -1,16 +1,25 @@
-"""What `dev`, `evolve` and the demo prepare alike: a repository that evolves, and the stand-ins."""
+"""What several commands need alike: a repository that evolves, the stand-ins, and the database of the bot that runs."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
 import tomllib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persais_core import errors
 
 if TYPE_CHECKING:
+    from persais_core.db.engine import Database
+    from persais_core.domain.chats import Language, User
     from persais_core.settings import Settings
-    from persais_core.supervisor import Desk
+    from persais_core.supervisor import Desk, DeskKeys
+
+
+RESTART = 10.0  # seconds in which a bot that is just being started anew is up again
 
 
 def prepare(config: Settings, project: Path) -> tuple[Path, Path]:
@@ -40,15 +49,22 @@ def _make(folder: Path, name: str) -> None:
         commit_all(fresh, f"Start {name}")
 
 
-def desk(url: str, key: str, token: str, state: Path) -> Desk:
+def desk(url: str, keys: DeskKeys, state: Path) -> Desk:
     """The stand-ins for Telegram and the model."""
     from persais_core.emulators.model import OfflineModel
     from persais_core.emulators.telegram import TelegramEmulator
     from persais_core.supervisor import Desk
 
-    emulator = TelegramEmulator(token=token, client_key=key, state=state)
-    model = OfflineModel(key=key)
-    return Desk(url=url, key=key, token=token, routes=[*emulator.routes, *model.routes], aclose=emulator.aclose)
+    emulator = TelegramEmulator(token=keys.token, client_key=keys.chat, state=state)
+    model = OfflineModel(key=keys.model)
+    return Desk(
+        url=url,
+        key=keys.chat,
+        model_key=keys.model,
+        token=keys.token,
+        routes=[*emulator.routes, *model.routes],
+        aclose=emulator.aclose,
+    )
 
 
 def database_url(config: Settings) -> str:
@@ -66,3 +82,76 @@ def database_url(config: Settings) -> str:
     if not embedded.data_dir.exists() or not embedded.is_running():
         raise errors.DatabaseError(f"no bot is running at {config.persais_home}; start one with `persais dev`")
     return embedded.url()
+
+
+@contextlib.asynccontextmanager
+async def database() -> AsyncIterator[Database]:
+    """The database of the bot that runs here, open while the block lasts.
+
+    Raises:
+        DatabaseError: no bot is running here, or its database cannot be read or went away meanwhile.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from persais_core import settings
+    from persais_core.db.engine import Database
+
+    opened = Database(database_url(settings.load()))
+    await opened.open()
+    try:
+        yield opened
+    except SQLAlchemyError as error:
+        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        raise errors.DatabaseError(f"the bot's database cannot be used ({cause}); is the bot still running?") from error
+    finally:
+        await opened.close()
+
+
+async def owner(database: Database, language: Language) -> User:
+    """The admin in whose name a command acts.
+
+    Raises:
+        SettingsError: this bot has none yet.
+    """
+    from sqlalchemy import select
+    from sqlmodel import col
+
+    from persais_core import settings
+    from persais_core.db.tables.people import Person
+    from persais_core.domain.chats import User
+    from persais_core.emulators.telegram.client import OWNER
+
+    config = settings.load()
+    async with database.session() as session:
+        owners = await session.execute(select(col(Person.id)).where(col(Person.is_owner)).order_by(col(Person.id)))
+        known = owners.scalars().first()
+    number = known or min(config.admin_user_ids, default=None) or (None if config.telegram_bot_token else OWNER)
+    if number is None:
+        raise errors.SettingsError("this bot has no owner yet: send it /claim and the code from its terminal first")
+    return User(id=number, language=language, is_admin=True)
+
+
+async def require_bot(database: Database) -> None:
+    """See that some release takes jobs from this database.
+
+    Raises:
+        DatabaseError: none does, so whatever is put in the queue would lie there.
+    """
+    from sqlalchemy import text
+
+    from persais_core.app import ACTIVE_LOCK
+
+    look = text(
+        "select exists (select from persais.active_release), exists (select from pg_locks where locktype = 'advisory' "
+        "and granted and classid = 0 and objid = :lock "
+        "and database = (select oid from pg_database where datname = current_database()))"
+    )
+    until = time.monotonic() + RESTART
+    while True:
+        async with database.session() as session:
+            known, works = (await session.execute(look, {"lock": ACTIVE_LOCK})).one()
+        if works:
+            return
+        if not known or time.monotonic() > until:
+            raise errors.DatabaseError("the database is there, but no bot works on it; start one with `persais dev`")
+        await asyncio.sleep(0.2)

@@ -192,7 +192,7 @@ def apply(url: str, change_id: int, *, is_lossy: bool = False, commit: str | Non
     return True
 
 
-def revert(url: str, *, change_id: int | None = None, commit: str | None = None) -> bool:
+def revert(url: str, *, change_id: int | None = None, commit: str | None = None, only_lossy: bool = False) -> bool:
     """Take back what a change, or all that a commit, did to the tables; the last first. Blocks.
 
     What had been made is kept in the attic, what had been dropped comes back from there.
@@ -201,6 +201,7 @@ def revert(url: str, *, change_id: int | None = None, commit: str | None = None)
         url: a direct address, not through a pooler.
         change_id: the change.
         commit: the release, where the change is not known.
+        only_lossy: bring back what was dropped, and leave what was added.
 
     Returns:
         Whether anything was done.
@@ -213,8 +214,9 @@ def revert(url: str, *, change_id: int | None = None, commit: str | None = None)
     with _alone(url) as connection:
         rows = connection.execute(
             "select id, tag, down_sql from persais.app_migrations where state = 'applied' "
-            "and change_id is not null and (change_id = %s or commit = %s) order by applied_at desc, id desc",
-            (change_id, commit),
+            "and change_id is not null and (change_id = %s or commit = %s) "
+            "and (is_lossy or not %s) order by applied_at desc, id desc",
+            (change_id, commit, only_lossy),
         ).fetchall()
         connection.execute(app_sql.ATTIC)
         for number, tag, down in rows:

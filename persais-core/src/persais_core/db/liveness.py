@@ -19,9 +19,14 @@ RESTED = 30.0  # seconds
 
 
 class Doubts:
-    """Remembers when each connection of some pools was last taken."""
+    """Remembers when each connection of some pools was last taken.
 
-    def __init__(self) -> None:
+    Args:
+        rested_seconds: since then, after which it is asked.
+    """
+
+    def __init__(self, rested_seconds: float = RESTED) -> None:
+        self._rested_seconds = rested_seconds
         self._taken: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
 
     def about(self, connection: AsyncConnection[Any]) -> bool:
@@ -33,7 +38,7 @@ class Doubts:
         now = time.monotonic()
         rested = now - self._taken.get(connection, now)
         self._taken[connection] = now
-        return rested > RESTED or _has_something_to_say(connection.fileno())
+        return rested > self._rested_seconds or _has_something_to_say(connection.fileno())
 
 
 def _has_something_to_say(descriptor: int) -> bool:

@@ -134,6 +134,18 @@ class Plan(Value):
         return edit
 
     @model_validator(mode="after")
+    def _tests_of_its_own_parts(self) -> Plan:
+        """Another part's test is not the plan's to change: it is what would show that the part was broken."""
+        own = {f"tests/{part.kind}s/test_{part.name}.py" for part in self.create}
+        own |= {
+            f"tests/{path.split('/')[1]}/test_{path.split('/')[2]}" for path in self.edit if path.startswith("bot/")
+        }
+        for path in self.edit:
+            if path.startswith("tests/") and path not in own:
+                raise ValueError(f"{path} may not be changed without the part that it tests; name that part too")
+        return self
+
+    @model_validator(mode="after")
     def _one_shape(self) -> Plan:
         shapes = [bool(self.create or self.edit), self.question is not None, self.decline is not None]
         if sum(shapes) != 1:
@@ -189,6 +201,7 @@ class Change(Value):
         base: commit of main it started from, 40 hex digits.
         commit: what was delivered, or None before.
         files: changed paths, relative to the project.
+        verified: digest of the files as the checks saw them.
         estimate: US dollars that earlier changes of this bot cost in the middle; 0 where there were none.
         cost: US dollars spent on models so far.
         corrections: what the owner said after seeing an earlier plan of the same request, oldest first.
@@ -218,6 +231,7 @@ class Change(Value):
     base: str | None = None
     commit: str | None = None
     files: tuple[str, ...] = ()
+    verified: str = ""
     verdicts: tuple[Verdict, ...] = ()
     round: int = 0
     last_failure: str = ""

@@ -28,8 +28,10 @@ from persais_core.domain.chats import Value
 
 T = TypeVar("T")
 
+REMOTE = "persais"
+"""Our name for the remote; a project's own `origin` is its owner's business."""
 MAIN = "refs/heads/main"
-REMOTE_MAIN = "refs/remotes/origin/main"
+REMOTE_MAIN = "refs/remotes/persais/main"
 AUTHOR = ("Persais", "persais@localhost")
 MAX_FILES = 20_000
 MAX_COMPARED = 10_000_000  # bytes; a larger file counts as changed without being read
@@ -45,7 +47,7 @@ class TreeFile(Value):
 
 
 class Repository:
-    """One repository with a remote called origin.
+    """One repository with a remote called persais.
 
     Args:
         path: its top; must itself be the project's root.
@@ -78,13 +80,13 @@ class Repository:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    async def origin(self) -> str:
+    async def remote(self) -> str:
         """Where the remote is.
 
         Raises:
-            GitError: there is no remote called origin.
+            GitError: there is no remote called persais.
         """
-        return await self._do(lambda: str(self._repo.remotes["origin"].url))
+        return await self._do(lambda: str(self._repo.remotes[REMOTE].url))
 
     async def head(self) -> str:
         """The commit that is checked out."""
@@ -95,8 +97,8 @@ class Repository:
 
         def work() -> str:
             with self._lock():
-                self._repo.remotes["origin"].fetch(
-                    ["+refs/heads/*:refs/remotes/origin/*"], prune=pygit2.enums.FetchPrune.PRUNE
+                self._repo.remotes[REMOTE].fetch(
+                    [f"+refs/heads/*:refs/remotes/{REMOTE}/*"], prune=pygit2.enums.FetchPrune.PRUNE
                 )
                 return str(self._repo.references[REMOTE_MAIN].target)
 
@@ -167,6 +169,20 @@ class Repository:
         """
         return await self._do(lambda: tuple(_changed(self._repo, base, folder)))
 
+    async def fingerprint(self, folder: Path, paths: Iterable[str]) -> str:
+        """What the named files of a folder hold, as one digest; a missing or special file counts as such."""
+
+        def work() -> str:
+            digest = hashlib.sha256()
+            for path in sorted(paths):
+                file = folder / path
+                plain = file.is_file() and not file.is_symlink()
+                content = hashlib.sha256(file.read_bytes()).hexdigest() if plain else "none"
+                digest.update(f"{path}\0{content}\n".encode())
+            return digest.hexdigest()
+
+        return await self._do(work)
+
     async def commit(self, branch: str, base: str, folder: Path, paths: tuple[str, ...], message: str) -> str:
         """Commit the named paths of a worktree on its branch, on top of `base`.
 
@@ -206,7 +222,7 @@ class Repository:
         """Push a branch, also over an older push of the same branch."""
 
         def work() -> None:
-            self._repo.remotes["origin"].push([f"+refs/heads/{branch}:refs/heads/{branch}"])
+            self._repo.remotes[REMOTE].push([f"+refs/heads/{branch}:refs/heads/{branch}"])
 
         await self._do(work)
 
@@ -214,10 +230,10 @@ class Repository:
         """Delete a branch of the remote; nothing happens when it is gone."""
 
         def work() -> None:
-            remote = self._repo.remotes["origin"]
+            remote = self._repo.remotes[REMOTE]
             if any(head.name == f"refs/heads/{branch}" for head in remote.list_heads()):
                 remote.push([f":refs/heads/{branch}"])
-            name = f"refs/remotes/origin/{branch}"
+            name = f"refs/remotes/{REMOTE}/{branch}"
             if name in self._repo.references:
                 self._repo.references.delete(name)
 
@@ -279,19 +295,19 @@ class BareRepository:
         self.path = path
 
     def create_from(self, project: Path) -> None:
-        """Make it, hold the project's main in it, and make it the project's origin. Blocks; may be repeated."""
+        """Make it, hold the project's main in it, and make it a remote of the project. Blocks; may be repeated."""
         if not (self.path / "HEAD").exists():
             fresh = self.path.with_name(self.path.name + ".new")
             shutil.rmtree(fresh, ignore_errors=True)
             pygit2.init_repository(str(fresh), bare=True, initial_head="main")
             fresh.rename(self.path)
         repo = pygit2.Repository(str(project))
-        if "origin" not in {remote.name for remote in repo.remotes}:
-            repo.remotes.create("origin", str(self.path))
-        elif repo.remotes["origin"].url != str(self.path):
-            repo.remotes.set_url("origin", str(self.path))
+        if REMOTE not in {remote.name for remote in repo.remotes}:
+            repo.remotes.create(REMOTE, str(self.path))
+        elif repo.remotes[REMOTE].url != str(self.path):
+            repo.remotes.set_url(REMOTE, str(self.path))
         if MAIN not in pygit2.Repository(str(self.path)).references:
-            repo.remotes["origin"].push([f"{MAIN}:{MAIN}"])
+            repo.remotes[REMOTE].push([f"{MAIN}:{MAIN}"])
 
     async def merge(self, head: str, message: str) -> str:
         """Merge a commit into main and return the merge commit; the same again when it is merged already.

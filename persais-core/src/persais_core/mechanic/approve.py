@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sqlalchemy import update
+from sqlmodel import col
+
 from persais_core import audit, texts
 from persais_core.db.engine import Database
-from persais_core.db.tables.evolution import Approval
+from persais_core.db.tables.evolution import Approval, ChangeRow
 from persais_core.domain.changes import ChangeState
 from persais_core.domain.chats import Lane, Reply, User, Value
 from persais_core.mechanic import migrate, preview
@@ -54,6 +57,9 @@ async def press(database: Database, ledger: Ledger, *, user: User, lane: Lane, d
         if not user.is_admin:
             audit.record(session, f"tap {approval.action}", actor=user.id, subject=subject, outcome="refused")
             return Tapped(note=say(language, "tap-not-admin"), alert=True)
+        # Two admins may tap two buttons of one card at once: the second waits here, and then reads what the first did.
+        await session.get(ChangeRow, approval.change_id, with_for_update=True)
+        await session.refresh(approval)
         change = await ledger.get(approval.change_id)
         if approval.action == "view":
             text = say(language, "view-link", url=change.pull_request_url or "")
@@ -76,7 +82,15 @@ async def press(database: Database, ledger: Ledger, *, user: User, lane: Lane, d
             return Tapped(note="")
         if change.state not in WORKS_IN[approval.action] or approval.commit != change.commit:
             return Tapped(note=say(language, "tap-stale"), alert=True)
-        approval.used_at, approval.used_by = datetime.now(UTC), user.id
+        await session.execute(
+            update(Approval)
+            .where(
+                col(Approval.change_id) == change.id,
+                col(Approval.action).in_(list(WORKS_IN)),
+                col(Approval.used_at).is_(None),
+            )
+            .values(used_at=datetime.now(UTC), used_by=user.id)
+        )
         audit.record(session, f"change {approval.action}", actor=user.id, subject=subject, commit=approval.commit)
         decision = approval.action
         if decision == "deploy_drop":

@@ -50,7 +50,7 @@ def progress(change: Change) -> Reply:
         if change.state is ChangeState.PLANNING:
             key = "mechanic-planning" if change.replaces is None else "mechanic-replanning"
             return Reply(text=say(language, key, change=change.replaces or 0))
-    elif change.plan.question is not None and change.state is ChangeState.PLANNING:
+    elif change.plan.question is not None:
         return Reply(text=say(language, "mechanic-question", question=_escape(change.plan.question)))
     elif change.plan.decline is not None:
         return Reply(text=say(language, "mechanic-declined", reason=_escape(change.plan.decline)))

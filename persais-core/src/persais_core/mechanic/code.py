@@ -41,14 +41,16 @@ async def write(shop: Workshop, change: Change) -> CodeResult:
         root=folder,
         edit=files,
         read=tuple(path for path in context if path not in files)[:MAX_CONTEXT_FILES],
-        message=workshop.render(
-            "coder",
-            understood=change.plan.understood,
-            steps=change.plan.steps or (change.request,),
-            files=files,
-            examples=change.plan.examples,
-            request=change.request.replace("</request>", ""),
-            failures=failures(change, shop),
+        message=shop.redactor.text(
+            workshop.render(
+                "coder",
+                understood=change.plan.understood,
+                steps=change.plan.steps or (change.request,),
+                files=files,
+                examples=change.plan.examples,
+                request=change.request.replace("</request>", ""),
+                failures=failures(change, shop),
+            )
         ),
         model=shop.models.coder,
         base_url=shop.settings.model_url or "",

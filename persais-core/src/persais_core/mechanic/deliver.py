@@ -24,12 +24,14 @@ async def deliver(shop: Workshop, change: Change) -> Change:
     """Commit, push, open the pull request and show the card; repeating it changes nothing."""
     if change.plan is None or change.base is None or change.branch is None:
         raise errors.ChangeError("there is no branch yet")
-    commit = await shop.repository.commit(
-        change.branch, change.base, shop.worktree(change.branch), change.files, _message(change)
-    )
+    folder = shop.worktree(change.branch)
+    if await shop.repository.fingerprint(folder, change.files) != change.verified:
+        raise errors.ChangeError("the files changed after they were checked; try again", key="changed-meanwhile")
+    clean = shop.redactor.text  # what a request holds goes into git and onto a page
+    commit = await shop.repository.commit(change.branch, change.base, folder, change.files, clean(_message(change)))
     await shop.repository.push(change.branch)
     link = await shop.forge.open(
-        branch=change.branch, head=commit, base=change.base, title=_title(change), body=_body(change)
+        branch=change.branch, head=commit, base=change.base, title=clean(_title(change)), body=clean(_body(change))
     )
     async with shop.ledger.changing(change.id) as (session, current):
         actions = [action for action in ACTIONS if action != "view" or not _opens_links(shop, link)]

@@ -9,7 +9,7 @@ from persais_core import audit, errors, texts
 from persais_core.db.tables.evolution import Deployment
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Reply
-from persais_core.mechanic import migrate
+from persais_core.mechanic import contacts, migrate
 from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
@@ -88,7 +88,12 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment) -> 
     """The new version failed, at once or while it was watched: main gets a revert, and the owner the cause."""
     cause = shop.redactor.text(deployment.cause or "?")
     stuck = await _tables_back(shop, change)
-    reverted = await shop.forge.revert(deployment.commit, reason=f"The new version did not hold: {cause}")
+    try:
+        reverted = await shop.forge.revert(deployment.commit, reason=f"The new version did not hold: {cause}")
+    except errors.ForgeError as error:
+        # Later changes build on it. The old version serves; main must be mended by a person, who is told so.
+        stuck.append(texts.say(change.language, "revert-stuck", cause=texts.explain(change.language, error)))
+        reverted = deployment.commit
     async with shop.ledger.changing(change.id) as (session, current):
         fields = {
             "state": ChangeState.FAILED,
@@ -100,6 +105,9 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment) -> 
         text = texts.say(change.language, key, cause=cause)
         await _say(session, change, "\n\n".join([text, *stuck]), f"change:{change.id}:{deployment.id}:failed")
         audit.record(session, "deployed", subject=f"change {change.id}", commit=reverted, outcome="failed", cause=cause)
+        if change.state is ChangeState.DEPLOYED:
+            key = f"change:{change.id}:{deployment.id}:told"
+            await contacts.tell(shop, session, text, key=key, besides=change.chat_id)
     await _answer_again(shop, deployment)
 
 
@@ -113,6 +121,8 @@ async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment)
     key = "rollback-done" if serving else "rollback-stuck"
     text = texts.say(change.language, key, change=change.id, cause=deployment.cause or "")
     stuck = await _tables_back(shop, change) if serving else []
+    if not serving:
+        await shop.ledger.update(change.id, state=ChangeState.DEPLOYED)  # so that it can be asked for again
     async with shop.database.session() as session:
         await _say(session, change, "\n\n".join([text, *stuck]), f"change:{change.id}:{deployment.id}:rollback")
 

@@ -10,6 +10,7 @@ Aborting, trying again and rolling back are not steps: they end a thread from ou
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
@@ -148,14 +149,16 @@ async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
         await shop.coder.warm()  # for the next round, which every change may need
     isolation = await shop.sandbox.probe()
     await shop.ledger.update(change.id, unsandboxed=isolation.state != "enforced")
-    files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))
+    files, seen_files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))
     async with shop.ledger.changing(change.id) as (session, current):
         losses = await migrate.losses(session, change.id, change.language)
         await shop.ledger.write(session, current.model_copy(update={"losses": losses}))
     passed = all(verdict.passed for verdict in verdicts)
     failure = rounds.signature(verdicts)
     if passed:
-        await shop.ledger.update(change.id, files=files, verdicts=verdicts, state=ChangeState.DELIVERING)
+        await shop.ledger.update(
+            change.id, files=files, verified=seen_files, verdicts=verdicts, state=ChangeState.DELIVERING
+        )
     elif failure == change.last_failure:
         await shop.ledger.update(change.id, files=files, verdicts=verdicts)
         raise errors.ChangeError(texts.say(change.language, "rounds-same", round=change.round))
@@ -189,7 +192,8 @@ async def _approve(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
 
 async def _deploy(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
-    await deploy.request(shop, await shop.ledger.get(state.change), user_id=state.user)
+    # Shielded: called off between the merge and the note of it, main would hold what no change knows of.
+    await asyncio.shield(deploy.request(shop, await shop.ledger.get(state.change), user_id=state.user))
     return {}
 
 
@@ -254,9 +258,10 @@ class Evolution:
         found = await self._ledger.get(change)
         if decision == "abort":
             await abort.abort(shop, found, user_id=user)
-        elif decision == "retry" and found.state is ChangeState.FAILED:
-            await retry.prepare(shop, found)
-            await self._go(change, None)
+        elif decision == "retry":
+            if found.state is ChangeState.FAILED:
+                await retry.prepare(shop, found)
+            await self._go(change, None)  # also when a kill came between the two
 
     async def confirmed(self, deployment: int) -> None:
         """A deployment has held while it was watched."""

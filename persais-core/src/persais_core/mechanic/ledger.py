@@ -74,7 +74,9 @@ class Ledger:
             audit.record(session, "change requested", actor=user.id, subject=f"change {row.id}")
             await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
             if corrects:
-                await _stop(session, corrects.id, actor=user.id)
+                old = await session.get(ChangeRow, corrects.id, with_for_update=True)
+                if old is not None and old.state not in (*OVER, ChangeState.DEPLOYING):
+                    await _stop(session, corrects.id, actor=user.id)
             await jobs.defer(session, "change", lock=lock(change.id), change=change.id)
         return change
 
@@ -116,8 +118,13 @@ class Ledger:
         return costs[len(costs) // 2] if costs else 0.0
 
     async def newest_open(self, lane: Lane) -> Change | None:
-        """The change of a lane that was asked for last and is not over."""
-        mine = [c for c in await self.open_changes() if (c.chat_id, c.topic_id) == (lane.chat_id, lane.topic_id)]
+        """The change of a lane that was asked for last and can still be called off."""
+        mine = [
+            change
+            for change in await self.open_changes()
+            if (change.chat_id, change.topic_id) == (lane.chat_id, lane.topic_id)
+            and change.state is not ChangeState.DEPLOYING
+        ]
         return mine[-1] if mine else None
 
     async def all_with_file(self, path: str) -> list[Change]:

@@ -127,6 +127,20 @@ async def _run(shop: Workshop, change: Change, *, is_lossy: bool) -> bool:
     return done
 
 
+async def bring_back(shop: Workshop, change: Change) -> bool:
+    """Bring back what a change had dropped, for the release that is to serve again: it would make it anew, and empty.
+
+    The release that serves meanwhile is not disturbed: it does not know what comes back.
+
+    Returns:
+        Whether anything was done.
+
+    Raises:
+        DatabaseError: it cannot be brought back; the tables are as they were.
+    """
+    return await _undo(shop, change, only_lossy=True)
+
+
 async def take_back(shop: Workshop, change: Change) -> bool:
     """Undo what a change did to the tables. What it had added is kept in the attic, what it had dropped comes back.
 
@@ -139,7 +153,12 @@ async def take_back(shop: Workshop, change: Change) -> bool:
         DatabaseError: it cannot be undone; the tables are as they were, which the old release can work with unless
             something was dropped.
     """
-    done = await asyncio.to_thread(app_track.revert, shop.database.direct_url, change_id=change.id)
+    return await _undo(shop, change, only_lossy=False)
+
+
+async def _undo(shop: Workshop, change: Change, *, only_lossy: bool) -> bool:
+    url = shop.database.direct_url
+    done = await asyncio.to_thread(app_track.revert, url, change_id=change.id, only_lossy=only_lossy)
     if done:
         async with shop.database.session() as session:
             audit.record(session, "tables taken back", subject=f"change {change.id}", commit=change.commit)

@@ -47,7 +47,7 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
     }
     messages: list[Said] = [
         ("system", workshop.render("planner")),
-        ("user", json.dumps(question, ensure_ascii=False)),
+        ("user", shop.redactor.text(json.dumps(question, ensure_ascii=False))),
     ]
     booking = Booking(purpose="plan", user_id=change.user_id, change_id=change.id)
     answer = await shop.models.ask(messages, booking, model=shop.models.coder)

@@ -12,6 +12,7 @@ from persais_core import audit, errors, texts
 from persais_core.db.tables.people import Person
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Reply
+from persais_core.mechanic import contacts, migrate
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
 
@@ -29,11 +30,19 @@ async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane) -> Non
         person = await session.get(Person, user_id)
     language = texts.language_of(person.language if person else None)
     try:
-        change = _find(await shop.ledger.deployed(), what.strip().lstrip("#").lower())
+        if what.isdecimal() and (await shop.ledger.get(int(what))).state is ChangeState.ROLLED_BACK:
+            return  # done by a worker that died before it could say so, or asked for twice
+        change = find(await shop.ledger.deployed(), what)
         assert change.merge_commit is not None
+        await migrate.bring_back(shop, change)
         reverted = await shop.forge.revert(change.merge_commit, reason=f"Rolled back by {user_id} (change {change.id})")
     except errors.PersaisError as error:
-        await _say(shop, lane, texts.say(language, "rollback-failed", cause=texts.explain(language, error)))
+        text = texts.say(language, "rollback-failed", cause=texts.explain(language, error))
+        async with shop.database.session() as session:
+            key = f"rollback:{datetime.now(UTC).timestamp()}"
+            await outbox.put(session, lane, Reply(text=text, plain=True), key=key)
+            cause, subject = shop.redactor.text(str(error)), f"change {what}" if what.isdecimal() else what
+            audit.record(session, "rolled back", actor=user_id, subject=subject, outcome="failed", cause=cause)
         return
     async with shop.ledger.changing(change.id) as (session, current):
         await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.ROLLED_BACK}))
@@ -43,19 +52,21 @@ async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane) -> Non
         )
         text = texts.say(language, "rollback-begun", change=change.id, branch=change.branch or "")
         await outbox.put(session, lane, Reply(text=text, plain=True), key=f"rollback:{reverted}:begun")
-        told = shop.settings.emergency_contact_ids or shop.settings.admin_user_ids
-        for contact in sorted(told - {lane.chat_id}):
-            note = texts.say(language, "rollback-told", change=change.id, branch=change.branch or "", who=user_id)
-            key = f"rollback:{reverted}:told:{contact}"
-            await outbox.put(session, Lane(chat_id=contact), Reply(text=note, plain=True), key=key)
+        note = texts.say(language, "rollback-told", change=change.id, branch=change.branch or "", who=user_id)
+        await contacts.tell(shop, session, note, key=f"rollback:{reverted}:told", besides=lane.chat_id)
 
 
-def _find(deployed: list[Change], what: str) -> Change:
+def find(deployed: list[Change], what: str) -> Change:
     """The deployed change that is meant.
+
+    Args:
+        deployed: the changes that serve, the one deployed last first.
+        what: as for `request`.
 
     Raises:
         ChangeError: there is none, or the words are neither a commit nor a number.
     """
+    what = what.strip().lstrip("#").lower()
     merged = [change for change in deployed if change.merge_commit]
     if not merged:
         raise errors.ChangeError("there is no deployed change that could be rolled back", key="rollback-none")
@@ -72,8 +83,3 @@ def _find(deployed: list[Change], what: str) -> Change:
     if len(found) != 1:
         raise errors.ChangeError(f"no deployed change is called {what}", key="rollback-unknown", what=what)
     return found[0]
-
-
-async def _say(shop: Workshop, lane: Lane, text: str) -> None:
-    async with shop.database.session() as session:
-        await outbox.put(session, lane, Reply(text=text, plain=True), key=f"rollback:{datetime.now(UTC).timestamp()}")

@@ -14,14 +14,14 @@ from persais_core.mechanic.workshop import Workshop
 
 async def verify(
     shop: Workshop, change: Change, tell: Callable[[Verdict], Awaitable[None]]
-) -> tuple[tuple[str, ...], tuple[Verdict, ...]]:
+) -> tuple[tuple[str, ...], str, tuple[Verdict, ...]]:
     """Judge the worktree of a change.
 
     Args:
         tell: called with each verdict as it falls.
 
     Returns:
-        The changed paths and the verdicts.
+        The changed paths, a digest of what they held when they were judged, and the verdicts.
 
     Raises:
         SandboxError: candidate code may not be run here.
@@ -42,5 +42,7 @@ async def verify(
         database_url=shop.database.direct_url,
         keep=functools.partial(migrate.keep, shop, change.id),
     )
+    paths = tuple(file.path for file in changed)
+    seen = await shop.repository.fingerprint(folder, paths)
     verdicts = await checks.verify(subject, tell=tell)
-    return tuple(file.path for file in changed), verdicts
+    return paths, seen, verdicts

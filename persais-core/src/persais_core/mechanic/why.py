@@ -16,31 +16,32 @@ from persais_core.mechanic.ledger import Ledger
 from persais_core.queue import outbox
 
 
-async def answer(database: Database, ledger: Ledger, *, agent: str, language: Language) -> Reply:
+async def answer(database: Database, ledger: Ledger, *, agent: str, language: Language, is_admin: bool) -> Reply:
     """Where an agent's present behaviour comes from.
 
     Args:
         agent: its name.
+        is_admin: others are told the commit and the checks, but neither what the owner said nor what it cost.
     """
     changes = await ledger.all_with_file(f"bot/agents/{agent}.py")
     if not changes:
         return Reply(text=texts.say(language, "why-unknown", agent=agent), plain=True)
     first, last = changes[0], changes[-1]
+    commit = (last.merge_commit or last.commit or "")[:12]
+    passed = ", ".join(texts.say(language, f"check-{v.check}") for v in last.verdicts if v.passed)
     lines = [
         texts.say(language, "why-agent", agent=agent),
-        texts.say(language, "why-request", request=first.request[:500]),
+        texts.say(language, "why-commit", commit=commit, change=last.id),
+        texts.say(language, "why-checks", checks=passed),
     ]
-    lines += [texts.say(language, "why-correction", text=text[:300]) for text in first.corrections]
-    if last.id != first.id:
-        lines.append(texts.say(language, "why-last-request", request=last.request[:500]))
-    lines.append(
-        texts.say(language, "why-commit", commit=(last.merge_commit or last.commit or "")[:12], change=last.id)
-    )
-    lines.append(texts.say(language, "why-pull-request", url=last.pull_request_url or "—"))
-    lines.append(texts.say(language, "why-approved", who=await _approver(database, last)))
-    passed = ", ".join(texts.say(language, f"check-{v.check}") for v in last.verdicts if v.passed)
-    lines.append(texts.say(language, "why-checks", checks=passed))
-    lines.append(texts.say(language, "why-cost", cost=f"{await _cost(database, changes):.4f}"))
+    if is_admin:
+        lines.append(texts.say(language, "why-request", request=first.request[:500]))
+        lines += [texts.say(language, "why-correction", text=text[:300]) for text in first.corrections]
+        if last.id != first.id:
+            lines.append(texts.say(language, "why-last-request", request=last.request[:500]))
+        lines.append(texts.say(language, "why-pull-request", url=last.pull_request_url or "—"))
+        lines.append(texts.say(language, "why-approved", who=await _approver(database, last)))
+        lines.append(texts.say(language, "why-cost", cost=f"{await _cost(database, changes):.4f}"))
     return Reply(text="\n".join(lines), plain=True)
 
 

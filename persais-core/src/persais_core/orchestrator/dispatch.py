@@ -14,13 +14,13 @@ import psycopg
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from persais_core import texts
+from persais_core import errors, texts
 from persais_core.channels.base import Channel, Incoming, Press
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
-from persais_core.mechanic import approve, diff, why
+from persais_core.mechanic import approve, diff, rollback, why
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
 from persais_core.orchestrator import commands
@@ -116,6 +116,9 @@ class Dispatch:
                 )
             await self._channel.answer_press(incoming.press.id, tapped.note, alert=tapped.alert)
             return
+        async with self._database.session() as session:
+            if await outbox.is_put(session, f"update:{update}:0"):
+                return  # acted on by a worker that died after it; acting again could hit another change
         replies = refusal
         if user is not None and incoming.message is not None:
             value = Turn(id=0, lane=incoming.lane, user=user, message=incoming.message)
@@ -181,6 +184,8 @@ class Dispatch:
                 return (commands.status(user, await self._facts(user.language), agent, changes),)
             case "/claim":
                 return (Reply(text=texts.say(user.language, "claim-closed"), plain=True),)
+            case "/stop":
+                return (Reply(text=texts.say(user.language, "stop-nothing"), plain=True),)
             case "/why":
                 return (await self._why(turn),)
             case "/abort" | "/deploy" | "/rollback" if not user.is_admin:
@@ -190,7 +195,7 @@ class Dispatch:
             case "/deploy":
                 return (await self._deploy(turn),)
             case "/rollback":
-                return await self._rollback(turn)
+                return (await self._rollback(turn),)
             case "/reset":
                 await self._orchestrator.forget(turn)
                 return (Reply(text=texts.say(user.language, "reset-done"), plain=True),)
@@ -203,7 +208,9 @@ class Dispatch:
         if name is None and turn.message.reply_to is not None:
             name = await why.agent_of_message(self._database, turn.lane, turn.message.reply_to)
         name = name or await self._orchestrator.agent_of(turn)
-        return await why.answer(self._database, self._ledger, agent=name, language=turn.user.language)
+        return await why.answer(
+            self._database, self._ledger, agent=name, language=turn.user.language, is_admin=turn.user.is_admin
+        )
 
     async def _chosen_change(self, turn: Turn, states: set[ChangeState]) -> Change | None:
         """The change a command names by its number, or the newest of this lane in one of the states."""
@@ -211,7 +218,7 @@ class Dispatch:
         changes = [c for c in await self._ledger.open_changes() if c.state in states]
         if len(words) > 1:
             return next((c for c in changes if str(c.id) == words[1].lstrip("#")), None)
-        mine = [c for c in changes if c.chat_id == turn.lane.chat_id] or changes
+        mine = [c for c in changes if c.chat_id == turn.lane.chat_id]
         return mine[-1] if mine else None
 
     async def _abort(self, turn: Turn) -> Reply:
@@ -223,6 +230,11 @@ class Dispatch:
 
     async def _deploy(self, turn: Turn) -> Reply:
         language = turn.user.language
+        waiting = [c for c in await self._ledger.open_changes() if c.state is ChangeState.AWAITING_APPROVAL]
+        if len(waiting) > 1 and len(turn.message.text.split()) == 1:
+            # Whoever writes this means the one they have read, which need not be the newest.
+            names = ", ".join(f"#{change.id} {change.branch}" for change in waiting)
+            return Reply(text=texts.say(language, "deploy-which", changes=names), plain=True)
         change = await self._chosen_change(turn, {ChangeState.AWAITING_APPROVAL})
         if change is None:
             return Reply(text=texts.say(language, "deploy-nothing"), plain=True)
@@ -230,20 +242,25 @@ class Dispatch:
         tapped = await approve.press(self._database, self._ledger, user=turn.user, lane=turn.lane, data=data)
         return Reply(text=tapped.note, plain=True)
 
-    async def _rollback(self, turn: Turn) -> tuple[Reply, ...]:
-        """Put the rollback in the queue; it speaks for itself when it has begun."""
+    async def _rollback(self, turn: Turn) -> Reply:
+        """Put the rollback of one change, chosen now, in the queue; it speaks for itself when it has begun."""
         words = turn.message.text.split(maxsplit=1)
+        try:
+            change = rollback.find(await self._ledger.deployed(), words[1] if len(words) > 1 else "")
+        except errors.ChangeError as error:
+            cause = texts.explain(turn.user.language, error)
+            return Reply(text=texts.say(turn.user.language, "rollback-failed", cause=cause), plain=True)
         async with self._database.session() as session:
             await jobs.defer(
                 session,
                 "rollback",
                 lock="rollback",
-                what=words[1][:60] if len(words) > 1 else "",
+                what=str(change.id),
                 user=turn.user.id,
                 chat=turn.lane.chat_id,
                 topic=turn.lane.topic_id,
             )
-        return ()
+        return Reply(text=texts.say(turn.user.language, "rollback-asked"), plain=True)
 
     async def _done(self, turn: int, replies: tuple[Reply, ...], lane: Lane, answer: Answer | None = None) -> None:
         agent, failed = (answer.agent, answer.broke) if answer else (None, False)

@@ -23,14 +23,16 @@ from pydantic import BaseModel, Field
 
 from persais_core import errors, texts
 from persais_core.agents.base import Agent
-from persais_core.agents.context import TurnContext
+from persais_core.agents.context import TurnContext, handed
 from persais_core.agents.registry import MASTER, Registry
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Message, Reply, Turn, Value
 from persais_core.llm.models import Booking, Models, Said
+from persais_core.tools.base import Context
 
 log = structlog.get_logger(__name__)
 
+ANSWER_WITHIN = 120.0  # seconds; an agent that never returns would hold its lane, and a graph, for ever
 HISTORY = 20  # messages of a lane that a model sees again
 HISTORY_CHARACTERS = 2000  # of each
 SLOTS = 4  # graphs in use at once; LangGraph's saver lets one call in at a time
@@ -173,8 +175,10 @@ async def _reply(agent: Agent, message: Message, context: TurnContext) -> tuple[
     Returns:
         What is to be said, if anything, and whether the agent's code broke.
     """
+    given: Context = context if agent.name in BUILT_IN else handed(context)
     try:
-        said = await agent.reply(message, context)
+        async with asyncio.timeout(ANSWER_WITHIN):
+            said = await agent.reply(message, given)
     except errors.PersaisError as error:
         log.warning("an agent could not answer", agent=agent.name, cause=str(error))
         name = "model-unavailable" if isinstance(error, errors.ModelUnavailableError) else "agent-cannot"
@@ -248,11 +252,9 @@ class Orchestrator:
 
     async def agent_of(self, turn: Turn) -> str:
         """Name of the agent that a lane talks to."""
-        graph = await self._free.get()
-        try:
-            snapshot = await graph.aget_state(_config(turn))
-        finally:
-            self._free.put_nowait(graph)
+        # A graph of its own: /status must answer while agents hold all the others.
+        graph = _builder().compile(checkpointer=AsyncPostgresSaver(await self._database.graph_pool()))
+        snapshot = await graph.aget_state(_config(turn))
         return str(snapshot.values.get("agent", MASTER)) if snapshot.values else MASTER
 
 

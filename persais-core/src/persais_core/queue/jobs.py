@@ -28,7 +28,6 @@ CONCURRENCY = 8
 GRACE = 20.0  # seconds a running job gets to end when the worker stops; then it is handed back
 POLL = 1.0  # seconds; retries and scheduled jobs are not announced
 STALLED_AFTER = 30.0  # seconds without a heartbeat until a worker counts as dead
-AGAIN_AFTER = 1.0  # seconds until a worker that lost the database is begun anew
 QUEUE: LiteralString = "persais"
 
 Handler = Callable[..., Awaitable[None]]

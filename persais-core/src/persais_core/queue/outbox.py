@@ -129,12 +129,21 @@ async def key_of(session: AsyncSession, chat_id: int, message_id: int) -> str | 
     return found.scalars().first()
 
 
+async def is_put(session: AsyncSession, key: str) -> bool:
+    """Whether something was said under a key."""
+    found = await session.execute(select(col(Outgoing.id)).where(col(Outgoing.key) == key))
+    return found.first() is not None
+
+
 async def _wake(session: AsyncSession, chat_id: int, delay: float = 0.0) -> None:
     await jobs.defer(session, "deliver", lock=f"out:{chat_id}", delay=delay, chat=chat_id)
 
 
 def _body(reply: Reply) -> dict[str, object]:
-    return reply.model_dump(mode="json", exclude_defaults=True)
+    body = reply.model_dump(mode="json", exclude_defaults=True)
+    # An agent may say anything, also what Postgres cannot store; that must not cost the whole answer.
+    body["text"] = reply.text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    return body
 
 
 @dataclass(frozen=True)
@@ -163,7 +172,7 @@ class Outbox:
             try:
                 ids = await self._attempt(row)
             except FloodError as error:
-                await self._again(row, str(error), error.seconds)
+                await self._again(row, str(error), error.seconds, sent=error.sent)
                 return
             except (BlockedError, RejectedError) as error:
                 await self._give_up(row, str(error))
@@ -207,11 +216,14 @@ class Outbox:
         values = {"id": row.id, "version": row.version, "message_ids": ids}
         return any(found["more"] for found in await self._database.run(_SENT, values))
 
-    async def _again(self, row: _Row, cause: str, seconds: float) -> None:
+    async def _again(self, row: _Row, cause: str, seconds: float, *, sent: list[int] | None = None) -> None:
+        """Try once more later; pieces that are out already are only edited then, and the rest is sent after them."""
         log.info("sending must wait", chat_id=row.chat_id, cause=cause, seconds=seconds)
         async with self._database.session() as session:
             await session.execute(
-                update(Outgoing).where(col(Outgoing.id) == row.id).values(state="queued", error=cause)
+                update(Outgoing)
+                .where(col(Outgoing.id) == row.id)
+                .values(state="queued", error=cause, message_ids=sent or row.message_ids)
             )
             await _wake(session, row.chat_id, seconds)
 

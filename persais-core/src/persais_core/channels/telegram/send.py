@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -22,6 +23,9 @@ from persais_core import errors
 from persais_core.channels.base import BlockedError, FloodError, RejectedError
 from persais_core.channels.telegram import render
 from persais_core.domain.chats import File, Lane, Language, Reply
+
+# It is about the type of `RetryAfter.retry_after`, which is read here in both its forms.
+warnings.filterwarnings("ignore", message=".*attribute `retry_after`")
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -71,7 +75,11 @@ class TelegramChannel:
         parts = render.pieces(reply)
         sent = []
         for number, piece in enumerate(parts, 1):
-            sent.append(await self._send(lane, piece, reply if number == len(parts) else None))
+            try:
+                sent.append(await self._send(lane, piece, reply if number == len(parts) else None))
+            except FloodError as error:
+                error.sent = sent
+                raise
         return sent
 
     async def edit(self, lane: Lane, message_ids: Sequence[int], reply: Reply) -> list[int]:
@@ -81,7 +89,11 @@ class TelegramChannel:
         for number, piece in enumerate(parts, 1):
             keyboard = reply if number == len(parts) else None
             if number > len(message_ids):
-                kept.append(await self._send(lane, piece, keyboard))
+                try:
+                    kept.append(await self._send(lane, piece, keyboard))
+                except FloodError as error:
+                    error.sent = kept
+                    raise
             else:
                 await self._edit(lane, message_ids[number - 1], piece, keyboard)
                 kept.append(message_ids[number - 1])

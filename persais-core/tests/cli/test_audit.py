@@ -1,0 +1,79 @@
+"""`persais audit`, run as a program on a database with entries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from persais_core import audit, settings
+from persais_core.db.engine import Database
+from persais_core.testing import live
+
+
+async def show(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    values = settings.child_environment(**dict.fromkeys(live.ALONE, ""), **environment)
+    argv = [sys.executable, "-m", "persais_core.cli", "audit", *arguments]
+    return await asyncio.to_thread(
+        subprocess.run, argv, capture_output=True, text=True, env=values, timeout=120, check=False
+    )
+
+
+async def note(database: Database, *actions: str) -> None:
+    for action in actions:
+        async with database.session() as session:
+            audit.record(session, action, actor=7, subject="change 3", commit="a" * 40, cost=0.5)
+
+
+async def test_the_newest_entry_is_the_last_line(database: Database, core_url: str) -> None:
+    await note(database, "change requested", "merged", "deployed")
+    done = await show("--limit", "2", DATABASE_URL=core_url)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[3] for line in lines] == ["7", "7"]
+    assert [word in line for word, line in zip(("merged", "deployed"), lines, strict=True)] == [True, True]
+    assert all("change 3" in line and "ok" in line and " aaaaaaaaaaaa  cost=0.5" in line for line in lines)
+
+
+async def test_json_has_all_of_an_entry(database: Database, core_url: str) -> None:
+    await note(database, "merged")
+    async with database.session() as session:
+        audit.record(session, "release activated", outcome="failed", cause="x" * 1000)
+    done = await show("--json", DATABASE_URL=core_url)
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first | {"id": 1, "at": ""} == {
+        "id": 1, "at": "", "actor": 7, "action": "merged", "subject": "change 3", "outcome": "ok", "commit": "a" * 40,
+        "detail": {"cost": 0.5},
+    }  # fmt: skip
+    assert (second["actor"], second["outcome"], second["detail"]) == (None, "failed", {"cause": "x" * 1000})
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+async def test_words_of_strangers_do_nothing_to_the_terminal(
+    database: Database, core_url: str, arguments: tuple[str, ...]
+) -> None:
+    async with database.session() as session:
+        audit.record(session, "stranger refused", name="\x1b]0;owned\x07\x9b2J\u202egnp\nforged line")
+    done = await show(*arguments, DATABASE_URL=core_url)
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.rstrip("\n").isprintable()
+
+
+async def test_an_empty_log_says_so(core_url: str) -> None:
+    assert (await show(DATABASE_URL=core_url)).stdout == "Nothing has been noted yet.\n"
+    assert (await show("--json", DATABASE_URL=core_url)).stdout == ""
+
+
+async def test_without_a_bot_it_says_what_is_missing(tmp_path: Path, empty_url: str) -> None:
+    for environment, words in (
+        ({"PERSAIS_HOME": str(tmp_path)}, "persais dev"),
+        ({"DATABASE_URL": empty_url}, "audit"),
+    ):
+        done = await show(**environment)
+        assert done.returncode == 1
+        assert done.stderr.startswith("persais: ") and words in done.stderr
+        assert "Traceback" not in done.stderr
