@@ -55,7 +55,8 @@ async def test_a_waiting_coder_does_not_outlive_its_bot(tmp_path: Path, aider_ve
         await person.wait_for(lambda m: m.from_bot)
         await person.send('Create an agent "Shout" that answers in upper case')
         card = await person.wait_for(lambda m: "PR is ready" in m.text, timeout=60)
-        assert len(waiting := drivers(tmp_path)) == 1, "one waits for the next round"
+        waiting = drivers(tmp_path)
+        assert len(waiting) == 1, "one waits for the next round"
         await person.press(card, "Abort")
         await person.wait_for(lambda m: m.text.startswith("🗑") or "was aborted" in m.text, timeout=60)
     async with asyncio.timeout(20):
