@@ -16,7 +16,7 @@ from persais_core.testing import live
 
 
 async def show(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    values = settings.child_environment(**dict.fromkeys(live.ALONE, ""), **environment)
+    values = settings.child_environment(**(dict.fromkeys(live.ALONE, "") | environment))
     argv = [sys.executable, "-m", "persais_core.cli", "audit", *arguments]
     return await asyncio.to_thread(
         subprocess.run, argv, capture_output=True, text=True, env=values, timeout=120, check=False

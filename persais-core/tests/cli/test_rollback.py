@@ -23,7 +23,7 @@ Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
 async def run(*arguments: str, said: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    values = settings.child_environment(**dict.fromkeys(live.ALONE, ""), **environment)
+    values = settings.child_environment(**(dict.fromkeys(live.ALONE, "") | environment))
     argv = [sys.executable, "-m", "persais_core.cli", "rollback", *arguments]
     return await asyncio.to_thread(
         subprocess.run, argv, input=said, capture_output=True, text=True, env=values, timeout=120, check=False

@@ -37,12 +37,19 @@ def check(
 
 
 async def _ask(folder: Path, names: tuple[str, ...]) -> tuple[Verdict, ...]:
-    from persais_core import checks, settings
+    from persais_core import checks, errors, settings
     from persais_core.checks.base import ChangedFile, Subject
+    from persais_core.cli import workplace
     from persais_core.git.repository import Repository
     from persais_core.security.sandbox import Sandbox
 
     config = settings.load(folder)
+    try:
+        url = workplace.database_url(config)
+    except errors.DatabaseError:
+        # Changes of tables are proven on a copy of the bot's database; without one there is nothing to prove them on.
+        url = None
+        names = tuple(name for name in names if name != "migrations")
     repository = Repository(folder)
     base = await repository.head()
     ignored = (".persais/", ".venv/", ".pytest_cache/", ".ruff_cache/")
@@ -66,5 +73,6 @@ async def _ask(folder: Path, names: tuple[str, ...]) -> tuple[Verdict, ...]:
             changed=tuple(ChangedFile(path=f.path, mode=f.mode, status=f.status, size=f.size) for f in changed),
             sandbox=Sandbox(secrets_present=config.holds_secrets, allow_unsandboxed=config.allow_unsandboxed),
             scratch=Path(scratch),
+            database_url=url,
         )
         return await checks.verify(subject, names=names, tell=tell)
