@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy.engine import make_url
 
-from bench import bots, evolution, memory, replies, stand_ins, starts, table
+from bench import bots, coding, evolution, memory, replies, stand_ins, starts, table
 from persais_core import errors
 from persais_core.db import embedded
 from persais_core.db.engine import sqlalchemy_url
@@ -81,6 +81,7 @@ class Bench:
 
         # First, for the agent it makes is spoken to later on.
         made = await _attempt("one evolution under persais dev", evolve())
+        coded = await _attempt("the same edit, cold and warm", self._code())
         began = await _attempt("starts", self._starts())
         answered = await _attempt("replies", self._talk(sizes))
         for one in evolved:
@@ -91,6 +92,15 @@ class Bench:
             (f"Reply (one message at a time, {replies.MESSAGES} after {replies.WARM_UPS} warm-ups)", answered),
             (f"Memory after those {replies.MESSAGES + replies.WARM_UPS} messages, without Postgres", sizes),
             ("Evolution (Echo, instant model)", made),
+            (f"Coding (one edit, instant model, started for the job or {coding.AHEAD:g} s ahead)", coded),
+        ]
+
+    async def _code(self) -> list[table.Row]:
+        coded = await coding.measure(self._folder / "code", tell)
+        what = f"median of {coding.ROUNDS}"
+        return [
+            table.seconds(f"cold: a process started for the job, {what}", coded.cold),
+            table.seconds(f"warm: the process that waited, {what}", coded.warm),
         ]
 
     async def _starts(self) -> list[table.Row]:
@@ -190,7 +200,7 @@ async def _attempt(what: str, work: Awaitable[list[table.Row]]) -> list[table.Ro
 def _evolution_rows(evolved: evolution.Evolved) -> list[table.Row]:
     rows = [table.seconds("persais dev until it answers", evolved.ready)]
     for name in evolution.STAGES:
-        label = {"coding": "coding (aider, its start included)"}.get(name, name)
+        label = {"coding": "coding (aider, with what is left of its start)"}.get(name, name)
         rows.append(table.seconds(label, evolved.stages.get(name, 0.0)))
         if name == "verifying":
             rows += [table.seconds(f"  check: {check}", value) for check, value in evolved.checks.items()]

@@ -1,12 +1,12 @@
 """Where the seconds of one evolution go: `persais dev`, asked for Echo, with a model that answers at once.
 
-Stages are what the change itself noted. Coding is aider, nearly all of it its own start; the rest is ours.
+Stages are what the change itself noted. Coding is aider, nearly all of it what is left of its own start, which began
+with the planning; the rest is ours.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from bench import memory
+from bench import coding, memory
 from bench.bots import CORE, BotBrokenError
 from persais_core.db import embedded
 from persais_core.emulators.telegram.values import ChatMessage
@@ -66,14 +66,13 @@ async def measure(folder: Path, released: Path, tell: Callable[[str], None]) -> 
     Raises:
         BotBrokenError: the bot said something else than it should.
     """
-    coder = os.environ.get("AIDER_VENV") or str(CORE.parent / ".persais" / "aider-venv")
 
     def progress(line: str) -> None:
         if line.startswith("Coder:"):
             tell(f"  {line}")
 
     began = time.perf_counter()
-    async with live.running(CORE.parent / "persais-app", folder, tell=progress, AIDER_VENV=coder) as bot:
+    async with live.running(CORE.parent / "persais-app", folder, tell=progress, AIDER_VENV=str(coding.venv())) as bot:
         ready = time.perf_counter() - began
         async with bot.person(language="ru") as person:
             await person.send("/mechanic")

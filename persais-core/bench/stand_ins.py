@@ -41,6 +41,7 @@ class StandIns:
         url: base address of the Bot API, the chat and the model.
         token: of the bot.
         key: of the chat and of the model.
+        answer: what the model says to everything.
         model_calls: how often the model was asked.
         polled: set at the bot's first getUpdates since `expect_start`; `polled_at` says when (perf_counter).
     """
@@ -49,6 +50,7 @@ class StandIns:
         self.url = ""
         self.token = f"{secrets.randbelow(10**9) + 10**9}:{secrets.token_urlsafe(26)}"
         self.key = secrets.token_urlsafe(24)
+        self.answer = ANSWER
         self.model_calls = 0
         self.polled = asyncio.Event()
         self.polled_at = 0.0
@@ -92,7 +94,7 @@ class StandIns:
     async def _complete(self, request: Request) -> JSONResponse:
         asked = json.loads(await request.body())
         self.model_calls += 1
-        message = {"role": "assistant", "content": ANSWER}
+        message = {"role": "assistant", "content": self.answer}
         return JSONResponse(
             {
                 "id": f"instant-{self.model_calls}",

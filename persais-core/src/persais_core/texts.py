@@ -54,6 +54,11 @@ def explain(language: Language, error: errors.PersaisError) -> str:
     return say(language, f"error-{error.key}", **error.values) if error.key else str(error)
 
 
+def escaped(text: str) -> str:
+    """Words of a model or a user inside our Markdown, so that no markup of theirs is rendered."""
+    return "".join(f"\\{c}" if c in "\\`*_[]()<>#|~!" else c for c in text)
+
+
 def language_of(code: str | None) -> Language:
     """The language we speak with someone whose client says `code` (IETF tag): Russian for ru, English otherwise."""
     return "ru" if code and code.lower().split("-")[0] == "ru" else "en"

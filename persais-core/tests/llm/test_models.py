@@ -221,3 +221,26 @@ async def test_what_the_coder_spent_is_booked_too(database: Database, sql: psyco
 
 async def test_warming_up_needs_no_server(database: Database) -> None:
     await Models(settings("http://127.0.0.1:1/v1"), database).warm()
+
+
+async def test_nobody_is_asked_once_a_cap_is_reached(
+    openai_server: ScriptedOpenAI, database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    capped = Models(settings(openai_server.url, max_cost_per_change=1.0, max_cost_per_day=2.0), database)
+    mine, change = Booking(purpose="test", user_id=5), Booking(purpose="code", change_id=7)
+    assert await capped.check_budget(Booking(purpose="test")) == float("inf")
+    assert (await capped.check_budget(mine), await capped.check_budget(change)) == (2.0, 1.0)
+    await capped.book("m", BOOKING, 1, 1, 0.75)
+    await capped.book("m", Booking(purpose="test", user_id=6, change_id=8), 1, 1, 50.0)
+    assert (await capped.check_budget(mine), await capped.check_budget(change)) == (1.25, 0.25)
+    await capped.book("m", change, 1, 1, 0.25)
+    with pytest.raises(errors.BudgetError, match="MAX_COST_PER_CHANGE"):
+        await capped.ask(HELLO, change)
+    await capped.book("m", mine, 1, 1, 1.25)
+    with pytest.raises(errors.BudgetError, match="MAX_COST_PER_DAY"):
+        await capped.ask(HELLO, mine)
+    assert openai_server.bodies == []
+    await sql.execute("update persais.model_calls set at = at - interval '25 hours'")
+    assert await capped.ask(HELLO, mine) == "Hello!"
+    with pytest.raises(errors.BudgetError, match="MAX_COST_PER_CHANGE"):
+        await capped.ask(HELLO, change)

@@ -510,7 +510,7 @@ async def test_stop_is_put_in_the_queue_beside_the_lane(tried: Tried) -> None:
         (Plan(understood="x", create=(Part(kind="schema", name="a"), Part(kind="agent", name="b"))), "b"),
         (Plan(understood="x", edit=("bot/schemas/a.py", "bot/agents/c.py")), "c"),
         (Plan(understood="x", create=(Part(kind="agent", name="b"),), edit=("bot/agents/c.py",)), "b"),
-        (Plan(understood="x", edit=("bot/schemas/a.py", "tests/agents/test_c.py")), None),
+        (Plan(understood="x", edit=("bot/schemas/a.py", "tests/schemas/test_a.py")), None),
         (Plan(understood="x", create=(Part(kind="tool", name="a"),)), None),
         (None, None),
     ],

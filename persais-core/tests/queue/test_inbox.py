@@ -12,7 +12,9 @@ import pytest
 from persais_core.channels.base import Incoming
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
+from persais_core.domain.chats import Lane
 from persais_core.queue.inbox import Inbox, Raw, is_urgent
+from persais_core.security.access import Known
 from updates import HOSTILE, message, press
 
 
@@ -150,6 +152,25 @@ async def test_what_was_stored_reads_like_what_came(database: Database, sql: psy
     [(_, _, args)] = await jobs_of(sql)
     stored = await raw(inbox, args["turn"])
     assert parse(stored.payload, bot_id=stored.bot_id) == first
+
+
+async def test_a_waiting_turn_comes_with_whoever_speaks_and_an_answered_one_not_at_all(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    inbox = Inbox(database)
+    await inbox.accept(read(message("Hello", user=42)))
+    [(_, _, args)] = await jobs_of(sql)
+    new = await inbox.waiting(args["turn"])
+    assert new
+    assert (new.lane, new.known) == (Lane(chat_id=42), None)
+    await sql.execute(
+        "insert into persais.people (id, name, language, is_owner, is_admin) values (42, 'Ann', 'ru', true, false)"
+    )
+    owner = await inbox.waiting(args["turn"])
+    assert owner
+    assert owner.known == Known("Ann", "ru", is_admin=True)
+    await sql.execute("update persais.turns set state = 'done'")
+    assert await inbox.waiting(args["turn"]) is None
 
 
 async def test_a_failure_while_storing_leaves_neither_update_nor_job(

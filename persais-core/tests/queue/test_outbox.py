@@ -39,6 +39,19 @@ async def rows(sql: psycopg.AsyncConnection) -> list[tuple[str, str]]:
     return await (await sql.execute("select key, state from persais.outbox order by id")).fetchall()  # type: ignore[return-value]
 
 
+async def new_turn(sql: psycopg.AsyncConnection) -> int:
+    query = "insert into persais.turns (chat_id, user_id, state) values (%s, %s, 'waiting') returning id"
+    found = await (await sql.execute(query, (CHAT, CHAT))).fetchone()
+    assert found
+    return int(found[0])
+
+
+async def turns(sql: psycopg.AsyncConnection) -> list[tuple[str, str | None, bool]]:
+    """(state, agent, whether it says when it ended) of all turns."""
+    query = "select state, agent, finished_at is not null from persais.turns order by id"
+    return await (await sql.execute(query)).fetchall()  # type: ignore[return-value]
+
+
 async def waiting_jobs(sql: psycopg.AsyncConnection) -> list[tuple[str, bool]]:
     """(lock, whether it is only due later) of the jobs that would deliver."""
     query = "select lock, coalesce(scheduled_at > now(), false) from procrastinate_jobs order by id"
@@ -66,6 +79,42 @@ async def test_a_reply_is_said_once_for_its_key_in_the_order_it_was_put(
     await Outbox(database, channel).deliver(CHAT)
     assert await said(person) == ["one", "two", "three"]
     assert await rows(sql) == [("one", "sent"), ("two", "sent"), ("three", "sent")]
+
+
+async def test_the_answer_to_a_turn_is_said_in_order_and_ends_it_however_often_it_is_given(
+    database: Database, channel: TelegramChannel, person: ChatClient, sql: psycopg.AsyncConnection
+) -> None:
+    turn = await new_turn(sql)
+    replies = [Reply(text=str(number), plain=True) for number in range(12)]
+    for _ in range(2):
+        await outbox.answer(database, turn, Lane(chat_id=CHAT), replies, agent="echo", failed=False)
+    assert await rows(sql) == [(f"turn:{turn}:{number}", "queued") for number in range(12)]
+    assert await turns(sql) == [("done", "echo", True)]
+    await Outbox(database, channel).deliver(CHAT)
+    assert await said(person) == [str(number) for number in range(12)]
+
+
+@pytest.mark.parametrize(("failed", "state"), [(True, "failed"), (False, "done")])
+async def test_a_turn_without_a_reply_ends_and_wakes_nobody(
+    database: Database, sql: psycopg.AsyncConnection, failed: bool, state: str
+) -> None:
+    await outbox.answer(database, await new_turn(sql), Lane(chat_id=CHAT), [], agent=None, failed=failed)
+    assert await turns(sql) == [(state, None, True)]
+    assert await waiting_jobs(sql) == []
+
+
+async def test_an_answer_that_cannot_be_stored_leaves_its_turn_waiting(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    turn = await new_turn(sql)
+    await sql.execute("alter table persais.outbox add constraint no_more check (chat_id < 0)")
+    try:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await outbox.answer(database, turn, Lane(chat_id=CHAT), [Reply(text="a")], agent="echo", failed=False)
+    finally:
+        await sql.execute("alter table persais.outbox drop constraint no_more")
+    assert await turns(sql) == [("waiting", None, False)]
+    assert await waiting_jobs(sql) == []
 
 
 async def test_jobs_of_one_chat_share_a_lock(database: Database, sql: psycopg.AsyncConnection) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from persais_core.db.engine import Database
 from persais_core.domain.chats import User
-from persais_core.security.access import MAX_ATTEMPTS, Access, Claim, Standing
+from persais_core.security.access import MAX_ATTEMPTS, Access, Claim, Known, Standing
 
 ANN, BOB = User(id=1000001, name="Ann"), User(id=7_000_000_000, name="Bob", language="ru")
 
@@ -46,6 +46,17 @@ async def test_name_and_language_are_remembered_as_they_were_last(
     assert await (await sql.execute("select id, name, language from persais.people")).fetchall() == [
         (ANN.id, "Anna", "ru")
     ]
+
+
+async def test_what_was_just_read_of_somebody_is_believed_and_kept_up_to_date(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    door = access(database)
+    assert await door.standing(ANN, Known("Ann", "en", is_admin=True)) is Standing.ADMIN
+    assert await (await sql.execute("select count(*) from persais.people")).fetchone() == (0,)
+    # Under another name they are looked up, and what was handed in does not count any more.
+    assert await door.standing(ANN, Known("Eve", "en", is_admin=True)) is Standing.STRANGER
+    assert await (await sql.execute("select id, name from persais.people")).fetchall() == [(ANN.id, "Ann")]
 
 
 async def test_someone_new_who_writes_twice_at_once_is_one_person(

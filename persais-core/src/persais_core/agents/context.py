@@ -11,11 +11,12 @@ from persais_core.domain.chats import Language, Turn, User
 from persais_core.llm.models import Booking, Models, Said
 from persais_core.llm.tools import bind
 from persais_core.tools.base import Context, Records, Tool
+from persais_core.tools.context import StoreContext
 
 R = TypeVar("R", bound=Record)
 
 
-class TurnContext:
+class TurnContext(StoreContext):
     """Implements `tools.base.Context` for one turn.
 
     Args:
@@ -25,22 +26,9 @@ class TurnContext:
     """
 
     def __init__(self, turn: Turn, *, database: Database, models: Models, history: Sequence[Said], agent: str) -> None:
+        super().__init__(turn.user, database)
         self.turn = turn
-        self._database, self._models, self._history, self._agent = database, models, history, agent
-
-    @property
-    def user(self) -> User:
-        """Who speaks."""
-        return self.turn.user
-
-    @property
-    def language(self) -> Language:
-        """The language to answer in."""
-        return self.turn.user.language
-
-    def records(self, schema: type[R]) -> Records[R]:
-        """The user's own records of one schema."""
-        return self._database.records(schema, self.user.id)
+        self._models, self._history, self._agent = models, history, agent
 
     async def ask(
         self, prompt: str, *, system: str = "", tools: Sequence[Tool] = (), given: Context | None = None

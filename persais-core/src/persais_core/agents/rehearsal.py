@@ -26,7 +26,8 @@ from persais_core.db import memory
 from persais_core.db.records import Record
 from persais_core.domain import examples
 from persais_core.domain.chats import Language, Message, Reply, User
-from persais_core.tools.base import Records, Tool
+from persais_core.tools.base import Tool
+from persais_core.tools.context import StoreContext
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -41,24 +42,12 @@ class _NoModelError(errors.ModelError):
     """There is no language model at a rehearsal."""
 
 
-class _Stage:
-    """Implements `tools.base.Context`: somebody with nothing stored, and nobody to ask."""
+class _Stage(StoreContext):
+    """A context of somebody with nothing stored, and nobody to ask."""
 
     def __init__(self, language: Language) -> None:
-        self._user = User(id=1, name="Somebody", language=language)
-        self._store = memory.MemoryStore()
+        super().__init__(User(id=1, name="Somebody", language=language), memory.MemoryStore())
         self.was_asked = False
-
-    @property
-    def user(self) -> User:
-        return self._user
-
-    @property
-    def language(self) -> Language:
-        return self._user.language
-
-    def records(self, schema: type[R]) -> Records[R]:
-        return self._store.records(schema, self._user.id)
 
     async def ask(self, prompt: str, *, system: str = "", tools: Sequence[Tool] = ()) -> str:
         self.was_asked = True

@@ -6,8 +6,9 @@ chose what the parser is fed, so a parser that crashes or stalls must not take t
 Three passes. The bytes first, since what cannot be read as it will be run cannot be judged (encodings, hidden
 characters, code at column 400). Then the words, where identifiers are still as they were written. Then the syntax tree,
 against the lists of `allowed.toml`: names are allowed one by one, and what a name may be used for depends on what it is
-bound to. Modules are never values, nothing starts with an underscore, annotations hold no calls (pydantic evaluates
-them), and while a file is imported only harmless things are called.
+bound to (`bindings` finds out). Modules are never values, nor is what would be dangerous under another name; private
+names are those of the very instance; annotations hold types alone (pydantic evaluates them); nothing is set on what the
+bot has handed in; and while a file is imported only harmless things are called.
 
 This is a reviewer and no wall: the wall is the sandbox, and the approval of a person.
 """
@@ -18,7 +19,6 @@ This is a reviewer and no wall: the wall is the sandbox, and the approval of a p
 from __future__ import annotations
 
 import ast
-import builtins
 import io
 import json
 import os
@@ -28,7 +28,11 @@ import tokenize
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from persais_core.checks import bindings
+from persais_core.checks.bindings import BUILTINS
 
 MAX_LINE = 200  # characters
 MAX_NODES = 30_000
@@ -38,7 +42,7 @@ MAX_DEPTH = 80
 DUNDER = re.compile(r"__[A-Za-z0-9_]+__")
 COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
 SILENCERS = re.compile(r"#\s*(noqa|type:\s*ignore|pyrefly:|pyright:|mypy:|ruff:|isort:|fmt:\s*(off|skip)|nosec)", re.I)
-FIELD = re.compile(r"\{\s*(\w*)\s*[.\[]")
+FIELD = re.compile(r"\{[^{}:!]*[.\[]")
 
 # Frames, code objects and other doors to everything, and what reaches past a record's own rows.
 CLOSED_ATTRIBUTES = {
@@ -46,7 +50,10 @@ CLOSED_ATTRIBUTES = {
     *("ag_await", "f_globals", "f_locals", "f_builtins", "f_back", "f_code", "f_trace", "tb_frame", "tb_next"),
     *("co_code", "co_consts", "co_names", "mro", "func_globals", "func_code", "format_map", "with_traceback"),
     *("parse_raw", "parse_file", "from_orm", "model_rebuild", "update_forward_refs", "metadata", "registry"),
-    *("get_loop", "get_event_loop", "get_coro", "modules"),
+    *("get_loop", "get_event_loop", "get_coro", "modules", "obj", "dispatch", "fget", "fset", "fdel"),
+    # fields as pydantic keeps them hold the annotation, and that can be `type`
+    *("model_fields", "model_computed_fields", "model_construct", "annotation", "rebuild_annotation", "return_type"),
+    "wrapped_property",
 }
 # Fixtures that reach into the test run itself.
 CLOSED_FIXTURES = {
@@ -60,9 +67,26 @@ TYPES_IN_ARGUMENTS = {"return_type", "json_schema_input_type", "annotation"}
 GENERIC_BUILTINS = {"dict", "frozenset", "list", "set", "tuple", "type"}
 # Assigned in a class body, and nowhere else.
 CLASS_WORDS = {"__slots__", "__hash__"}
-NOT_CALLED = {"typing.NamedTuple", "typing.TypedDict", "typing.Protocol", "typing.Generic"}
+# Under another name, or handed to somebody who calls them, these do more than when they are called here.
+CALLED_ONLY = {"super", "typing.TypeVar", "typing.NewType", "copy.deepcopy"}
+ENUMS = {f"enum.{name}" for name in ("Enum", "Flag", "IntEnum", "IntFlag", "StrEnum")}
+# Classes that make classes when they are called.
+NAMED_ONLY = {"typing.NamedTuple", "typing.TypedDict", "typing.Protocol", "typing.Generic", *ENUMS}
+FIELDS = {"dataclasses.field", "pydantic.Field", "sqlmodel.Field"}
+# Decorators that are of use as functions too.
+LOOSE_DECORATORS = {"functools.cache", "functools.lru_cache", "pytest.mark.parametrize", "pytest.mark.asyncio"}
+# Calls that a class with private attributes may be handed to.
+TAKES_CLASSES = {"isinstance", "issubclass", "persais_core.testing.context_for", "pytest.raises"}
+BASES = {"pydantic.BaseModel", "sqlmodel.SQLModel", "datetime.tzinfo", "decimal.Decimal", "fractions.Fraction"}
+BASE_MODULES = {"abc", "collections", "collections.abc", "enum", "numbers", "persais_core", "typing"}
+# Decorators that leave a method what it is: a function of an instance.
+KEEPS_INSTANCE = {
+    *("property", "classmethod", "abc.abstractmethod", "functools.cache", "functools.lru_cache", "typing.final"),
+    *("functools.cached_property", "typing.overload", "typing.override", "pydantic.computed_field"),
+}
+NEVER_HIDDEN = {"super", "hasattr", "isinstance", "issubclass", "classmethod", "staticmethod", "property", "object"}
+HANDED = {"typing.Any", "object", *(f"persais_core.{name}" for name in ("Agent", "Context", "Message", "Tool", "User"))}
 ANNOTATION_NODES = (ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List, ast.Constant, ast.BinOp, ast.Load)
-BUILTINS = frozenset(dir(builtins))
 
 
 class Finding(NamedTuple):
@@ -103,37 +127,55 @@ class Project:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._known: dict[str, frozenset[str] | None] = {}
+        self._known: dict[str, bindings.Made | None] = {}
 
-    def names(self, module: str) -> frozenset[str] | None:
-        """Names that a module of the project makes itself; None when there is no such file."""
+    def made(self, module: str) -> bindings.Made | None:
+        """What a module of the project makes itself; None when there is no such file."""
         if module not in self._known:
             path = os.path.join(self.root, *module.split(".")) + ".py"
             self._known[module] = None
             if os.path.isfile(path) and not os.path.islink(path):
                 with open(path, "rb") as file:
-                    self._known[module] = _names_made(file.read(MAX_READ))
+                    self._known[module] = self._read(file.read(MAX_READ))
         return self._known[module]
 
+    def _read(self, content: bytes) -> bindings.Made:
+        try:
+            tree = ast.parse(content)
+            return bindings.made(tree, self.classes(tree))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return bindings.Made()
 
-def _names_made(content: bytes) -> frozenset[str]:
-    try:
-        return frozenset(_made(ast.parse(content)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
+    def classes(self, tree: ast.Module) -> dict[str, bindings.Class]:
+        """Classes that a file imports from other files of the project, by the names it may call them."""
+        found: dict[str, bindings.Class] = {}
+        for local, full in bindings.imported(tree).items():
+            if not full.startswith("bot."):
+                continue
+            module, _, name = full.rpartition(".")
+            whole, part = self.made(full), self.made(module)
+            found |= whole.classes if whole else {}
+            if part and name in part.classes:
+                found[local] = part.classes[name]
+        return found
 
 
-def _made(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield node.name
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield node.target.id
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                for name in ast.walk(target):
-                    if isinstance(name, ast.Name):
-                        yield name.id
+@dataclass
+class _Scope:
+    """One function, lambda or class that we are in.
+
+    `names` are all names it binds, `sure` those of them that mean the same everywhere in it, `kinds` those that are
+    types. `first` is the parameter that is the instance, or with `is_class` the class, that a method was called on.
+    """
+
+    is_function: bool
+    names: frozenset[str] = frozenset()
+    sure: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    methods: frozenset[str] = frozenset()
+    first: str = ""
+    is_dataclass: bool = False
+    is_method: bool = field(default=False)
 
 
 def review(path: str, content: bytes, project: Project, allowed: Allowed) -> list[Finding]:

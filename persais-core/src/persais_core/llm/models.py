@@ -104,7 +104,8 @@ class Models:
             ModelError: the model answered nothing, or went on calling tools.
         """
         name = model or self.default
-        client = self._clients.get(name) or await asyncio.to_thread(self._client, name)
+        known = self._clients.get(name)
+        client = known if known is not None else await asyncio.to_thread(self._client, name)
         runnable = client.bind_tools(list(tools)) if tools else client
         by_name = {tool.name: tool for tool in tools}
         said: list[Any] = [(role, text) for role, text in messages]

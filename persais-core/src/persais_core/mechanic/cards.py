@@ -51,12 +51,12 @@ def progress(change: Change) -> Reply:
             key = "mechanic-planning" if change.replaces is None else "mechanic-replanning"
             return Reply(text=say(language, key, change=change.replaces or 0))
     elif change.plan.question is not None:
-        return Reply(text=say(language, "mechanic-question", question=_escape(change.plan.question)))
+        return Reply(text=say(language, "mechanic-question", question=texts.escaped(change.plan.question)))
     elif change.plan.decline is not None:
-        return Reply(text=say(language, "mechanic-declined", reason=_escape(change.plan.decline)))
+        return Reply(text=say(language, "mechanic-declined", reason=texts.escaped(change.plan.decline)))
     else:
         kind = "mechanic-understood-create" if change.plan.create else "mechanic-understood-edit"
-        lines.append(say(language, kind, summary=_escape(change.plan.understood)))
+        lines.append(say(language, kind, summary=texts.escaped(change.plan.understood)))
         lines += [f"- `{path}`" for path in planned_files(change)]
         lines += _plan_lines(change, change.plan)
         lines.append("")
@@ -67,7 +67,7 @@ def progress(change: Change) -> Reply:
         lines.append(say(language, "mechanic-branch", branch=change.branch))
     lines += _stage_lines(change)
     if change.state is ChangeState.FAILED and change.commit is None:
-        lines += ["", say(language, "mechanic-failed", cause=_escape(change.error or ""))]
+        lines += ["", say(language, "mechanic-failed", cause=texts.escaped(change.error or ""))]
     elif change.state is ChangeState.ABORTED and change.commit is None:
         lines += ["", say(language, "mechanic-aborted", change=change.id)]
     return Reply(text="\n".join(lines).strip(), buttons=_buttons(change) if change.commit is None else ())
@@ -82,9 +82,9 @@ def _plan_lines(change: Change, plan: Plan) -> list[str]:
     tools = [part.name for part in plan.create if part.kind == "tool"]
     lines = []
     if tables:
-        lines.append(texts.say(language, "plan-tables", tables=_escape(", ".join(tables))))
+        lines.append(texts.say(language, "plan-tables", tables=texts.escaped(", ".join(tables))))
     if tools:
-        lines.append(texts.say(language, "plan-tools", tools=_escape(", ".join(tools))))
+        lines.append(texts.say(language, "plan-tools", tools=texts.escaped(", ".join(tools))))
     if change.estimate:
         lines.append(texts.say(language, "plan-estimate", cost=f"{change.estimate:.2f}"))
     return lines
@@ -111,7 +111,7 @@ def _stage_lines(change: Change) -> list[str]:
                 name = texts.say(change.language, f"check-{verdict.check}")
                 # What a check found is told in English, for the coder; a passed one needs no more than its name.
                 first = verdict.findings[0] if verdict.findings else verdict.summary
-                lines.append(f"{passed} {name}" + ("" if verdict.passed else f": {_escape(first[:200])}"))
+                lines.append(f"{passed} {name}" + ("" if verdict.passed else f": {texts.escaped(first[:200])}"))
             if mark == "⏳":
                 lines.append(f"{mark} {texts.say(change.language, 'stage-verifying')}")
         elif stage == "coding" and change.round > 1:
@@ -141,13 +141,13 @@ def card(change: Change) -> Reply:
         *_example_lines(change),
     ]
     if change.losses:
-        lines += ["", texts.say(language, "card-losses"), *(f"- {_escape(loss)}" for loss in change.losses), ""]
+        lines += ["", texts.say(language, "card-losses"), *(f"- {texts.escaped(loss)}" for loss in change.losses), ""]
     if change.unsandboxed:
         lines.append(f"🔴 {texts.say(language, 'warning-unsandboxed')}")
     if change.cost:
         lines.append(texts.say(language, "card-cost", cost=f"{change.cost:.4f}"))
     if change.error:
-        lines += ["", _escape(change.error)]
+        lines += ["", texts.escaped(change.error)]
     return Reply(text="\n".join(lines), buttons=_buttons(change))
 
 
@@ -181,8 +181,3 @@ def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
         if action in change.buttons
     ]
     return (tuple(row), tuple(second)) if second else (tuple(row),)
-
-
-def _escape(text: str) -> str:
-    """Words of a model or a user, so that no Markdown of theirs is rendered."""
-    return "".join(f"\\{c}" if c in "\\`*_[]()<>#|~!" else c for c in text)

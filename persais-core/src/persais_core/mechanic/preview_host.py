@@ -29,7 +29,8 @@ from persais_core.db import memory
 from persais_core.db.records import Record
 from persais_core.domain.chats import Language, Message, Reply, User
 from persais_core.security.sandbox.conversation import DOOR
-from persais_core.tools.base import Records, Tool
+from persais_core.tools.base import Tool
+from persais_core.tools.context import StoreContext
 
 R = TypeVar("R", bound=Record)
 
@@ -93,25 +94,12 @@ class Outside:
         raise errors.ModelError(str(heard.get("refused")))
 
 
-class PreviewContext:
-    """Implements `tools.base.Context` between the walls: records in memory, the model by way of the outside."""
+class PreviewContext(StoreContext):
+    """The context between the walls: records in memory, the model by way of the outside."""
 
     def __init__(self, user: User, store: memory.MemoryStore, outside: Outside) -> None:
-        self._user, self._store, self._outside = user, store, outside
-
-    @property
-    def user(self) -> User:
-        """Who speaks."""
-        return self._user
-
-    @property
-    def language(self) -> Language:
-        """The language to answer in."""
-        return self._user.language
-
-    def records(self, schema: type[R]) -> Records[R]:
-        """The user's own records of one schema, in this preview."""
-        return self._store.records(schema, self._user.id)
+        super().__init__(user, store)
+        self._outside = outside
 
     async def ask(self, prompt: str, *, system: str = "", tools: Sequence[Tool] = ()) -> str:
         """Ask the language model; it is offered no tools, as these could only be called in here."""

@@ -27,7 +27,7 @@ class Facts:
 def start(user: User, registry: Registry) -> Reply:
     """The greeting."""
     name = user.name.split(maxsplit=1)[0] if user.name else ""
-    hello = texts.say(user.language, "hello-name" if name else "hello", name=_plain(name))
+    hello = texts.say(user.language, "hello-name" if name else "hello", name=texts.escaped(name))
     key = "start" if user.is_admin else "start-user"
     return Reply(text=texts.say(user.language, key, hello=hello), buttons=_agents(user, registry))
 
@@ -36,7 +36,7 @@ def help_text(user: User, registry: Registry) -> Reply:
     """What one can do here."""
     language = user.language
     lines = [texts.say(language, "help")]
-    lines += [f"/{agent.name} — {agent.emoji} {_plain(agent.called(language))}" for agent in _own(registry)]
+    lines += [f"/{agent.name} — {agent.emoji} {texts.escaped(agent.called(language))}" for agent in _own(registry)]
     if user.is_admin:
         lines += ["", texts.say(language, "help-admin")]
     return Reply(text="\n".join(lines))
@@ -47,7 +47,7 @@ def agents(user: User, registry: Registry) -> Reply:
     language = user.language
     own = _own(registry)
     lines = [texts.say(language, "agents", count=len(own))]
-    lines += [f"{a.emoji} {_plain(a.called(language))} — /{a.name} — {_plain(a.purpose())}" for a in own]
+    lines += [f"{a.emoji} {texts.escaped(a.called(language))} — /{a.name} — {texts.escaped(a.purpose())}" for a in own]
     return Reply(text="\n".join(lines), buttons=_agents(user, registry))
 
 
@@ -64,10 +64,10 @@ def status(user: User, facts: Facts, agent: Agent | None, changes: list[Change])
             database=facts.database,
             model=facts.model,
             sandbox=facts.sandbox,
-            agent=_plain(title),
+            agent=texts.escaped(title),
         )
     ]
-    lines[:0] = [f"🔴 {_plain(warning)}\n" for warning in facts.warnings]
+    lines[:0] = [f"🔴 {texts.escaped(warning)}\n" for warning in facts.warnings]
     lines.append(texts.say(language, "status-changes", count=len(changes)))
     for change in changes:
         state = texts.say(language, f"state-{change.state.value.replace('_', '-')}")
@@ -94,7 +94,3 @@ def _agents(user: User, registry: Registry) -> tuple[tuple[Button, ...], ...]:
         for agent in shown
     ]
     return tuple(tuple(buttons[i : i + 2]) for i in range(0, len(buttons), 2))
-
-
-def _plain(text: str) -> str:
-    return "".join(f"\\{c}" if c in "\\`*_[]()<>#|~!" else c for c in text)

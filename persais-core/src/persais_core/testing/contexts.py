@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from persais_core import errors
 from persais_core.agents.base import Agent
 from persais_core.db import memory
 from persais_core.db.records import Record
 from persais_core.domain.chats import Language, User
-from persais_core.tools.base import Records, Tool
+from persais_core.tools.base import Tool
+from persais_core.tools.context import Store, StoreContext
 
 R = TypeVar("R", bound=Record)
 
@@ -51,35 +52,14 @@ class ScriptedModel:
         return self._replies[len(self.questions) - 1]
 
 
-class Store(Protocol):
-    """Where the records of all users lie: a database, or a dictionary."""
-
-    def records(self, schema: type[R], user_id: int) -> Records[R]:
-        """The records of one schema that belong to one user."""
-        ...
-
-
-class TestContext:
-    """Implements `tools.base.Context` on a store and a scripted model."""
+class TestContext(StoreContext):
+    """The context of a test: a store, and a scripted model."""
 
     __test__ = False  # a class for tests, not of tests
 
     def __init__(self, user: User, store: Store, model: ScriptedModel) -> None:
-        self._user, self._store, self.model = user, store, model
-
-    @property
-    def user(self) -> User:
-        """Who speaks."""
-        return self._user
-
-    @property
-    def language(self) -> Language:
-        """The language to answer in."""
-        return self._user.language
-
-    def records(self, schema: type[R]) -> Records[R]:
-        """The user's own records of one schema."""
-        return self._store.records(schema, self._user.id)
+        super().__init__(user, store)
+        self.model = model
 
     async def ask(self, prompt: str, *, system: str = "", tools: Sequence[Tool] = ()) -> str:
         """Ask the scripted model."""

@@ -439,4 +439,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended = main()
+    sys.stderr.flush()
+    os._exit(ended)  # all is written; to take down what aider has loaded would take longer than many a job
