@@ -27,8 +27,8 @@ class Mind:
 
     Attributes:
         url: of the server, up to and including /v1.
-        planner: answers to the next plans; a str is said, an int is an HTTP status, a function gets the messages, and an
-            event is waited for before the offline model answers.
+        planner: answers to the next plans; a str is said, an int is an HTTP status, a function gets the messages,
+            and an event is waited for before the offline model answers.
         coder: the same for the coder.
         calls: (kind, messages) of every call.
     """

@@ -27,7 +27,7 @@ def is_alive(pid: int) -> bool:
 
 async def gone(pid: int) -> None:
     async with asyncio.timeout(20):
-        while is_alive(pid):  # noqa: ASYNC110 - nobody tells us when another process ends
+        while is_alive(pid):
             await asyncio.sleep(0.01)
 
 
@@ -145,7 +145,7 @@ async def test_who_is_cancelled_leaves_nothing_running(tmp_path: Path) -> None:
     code = f"import os, pathlib, time; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(600)"
     task = asyncio.create_task(run(python(code, tmp_path)))
     async with asyncio.timeout(20):
-        while not pid_file.exists() or not pid_file.read_text():  # noqa: ASYNC110 - the file comes from another process
+        while not pid_file.exists() or not pid_file.read_text():
             await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

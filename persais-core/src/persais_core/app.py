@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 import persais_core
 from persais_core import coders, errors, texts, web
@@ -170,7 +172,7 @@ class App:
                         finally:
                             self.is_active = False
                     log.info("this release is not active any more", commit=self.place.commit)
-            except (errors.DatabaseError, ExceptionGroup) as error:
+            except (errors.DatabaseError, psycopg.Error, DBAPIError, ExceptionGroup) as error:
                 # A group holds what ended one of the tasks that work while we are active.
                 causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
                 log.warning("work was interrupted and begins again", causes=[str(cause) for cause in causes])
@@ -184,7 +186,6 @@ class _Turnstile:
         self._url, self._commit = url, commit
 
     async def __aenter__(self) -> _Turnstile:
-        import psycopg
 
         try:
             self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=10)
@@ -194,7 +195,6 @@ class _Turnstile:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        import psycopg
 
         # Whoever waits for the lock is told, and only then the connection is closed, which frees it in any case.
         with contextlib.suppress(psycopg.Error):
@@ -204,8 +204,6 @@ class _Turnstile:
 
     async def wait_until(self, *, active: bool) -> None:
         """Return when this commit is the active one and the lock is held, or when it is not any more."""
-        import psycopg
-
         try:
             while await self._is_active() is not active:
                 async for _ in self._connection.notifies(timeout=0.5 if active else 2.0, stop_after=1):
@@ -225,8 +223,6 @@ class _Turnstile:
 
 async def activate(url: str, commit: str) -> None:
     """Make a commit the active one; releases that wait for it hear of it at once."""
-    import psycopg
-
     async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=10) as connection:
         await connection.execute(
             "insert into persais.active_release (id, commit) values (1, %s) "

@@ -174,6 +174,7 @@ class Supervisor:
                 if ready:
                     ready(desk, port)
                 await self._watch(public)
+                self._tell("Stopping: what was begun is finished first...")
 
     def _desk(self, url: str) -> Desk:
         """The stand-ins, with the same keys as last time, so that open pages and chats go on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -272,6 +273,50 @@ FORGERIES = {
     ),
     "has no test": ("X = 1\n", "there is no test"),
 }
+
+
+CASE = {"where": "tests.agents.test_echo", "name": "test_x", "trouble": "", "message": "", "text": ""}
+WRITERS = {
+    "the file that pytest would leave": (
+        '    xml = \'<x><testcase classname="tests.agents.test_echo" name="test_x"/></x>\'\n'
+        "    pathlib.Path('.report.xml').write_text(xml)\n"
+    ),
+    "words for the outer process": (
+        f"    for word in ({json.dumps(CASE)!r}, '{{\"exit\": 0}}'):\n        tell('0' * 32 + ' ' + word + '\\n')\n"
+    ),
+    "the whole report": f"    tell({json.dumps({'exit': 0, 'said': [CASE]})!r})\n",
+}
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize("name", WRITERS)
+async def test_report_that_a_test_writes_before_it_ends_the_process_is_none(name: str, code: int, make: Make) -> None:
+    source = (
+        "import contextlib\nimport os\nimport pathlib\n\n\n"
+        "def tell(text):\n    for place in range(3, 64):\n        with contextlib.suppress(OSError):\n"
+        "            os.write(place, text.encode())\n\n\n"
+        f"def test_x() -> None:\n{WRITERS[name]}    os._exit({code})\n"
+    )
+    verdict = await tests.TestsCheck()(make({AGENT: FILES[AGENT], TEST: source}))
+    assert not verdict.passed
+    assert f"without a report (exit {code})" in text(verdict)
+
+
+async def test_words_after_those_of_a_test_that_passed_are_not_believed(make: Make) -> None:
+    source = (
+        "import os\n\n\ndef test_a() -> None:\n    pass\n\n\ndef test_b() -> None:\n"
+        "    for place in range(3, 64):\n        try:\n            os.write(place, b'{} {}\\n')\n"
+        "        except OSError:\n            pass\n"
+    )
+    assert "without a report (exit 0)" in text(await tests.TestsCheck()(make({AGENT: FILES[AGENT], TEST: source})))
+
+
+async def test_process_that_a_test_leaves_behind_does_not_hold_the_report(make: Make) -> None:
+    source = (
+        "import os\nimport time\n\n\ndef test_x() -> None:\n    if os.fork() == 0:\n"
+        "        os.setsid()\n        time.sleep(600)\n"
+    )
+    assert (await tests.TestsCheck(seconds=30)(make({AGENT: FILES[AGENT], TEST: source}))).passed
 
 
 @pytest.mark.parametrize("name", FORGERIES)

@@ -155,10 +155,35 @@ FORGED = {
 @pytest.mark.parametrize("name", FORGED)
 async def test_a_report_that_is_not_about_these_examples_fails(name: str, make: Make) -> None:
     forging = (
-        "import os\n\n        from pathlib import Path\n\n"
-        f"        Path('.examples.json').write_text({FORGED[name]!r})\n        os._exit(0)"
+        "import types\n\n        from persais_core.agents import rehearsal\n\n"
+        f"        rehearsal.json = types.SimpleNamespace(dumps=lambda report: {FORGED[name]!r})\n        return ''"
     )
     verdict = await examples.ExamplesCheck()(make({AGENT: answering(forging), KEPT: HELLO}))
+    assert verdict.summary == "no report"
+
+
+GOOD = '{"takes": [{"agent": "echo", "say": "Hello World", "outcome": "answered", "text": "Echo: Hello World"}]}'
+BY_EXIT = {
+    "to the file": "Path('.examples.json').write_text(good)\n        os._exit(0)",
+    "to the file, with an error": "Path('.examples.json').write_text(good)\n        os._exit(1)",
+    "to every descriptor": (
+        "words = [json.dumps({'left': good}), json.dumps({'exit': 0})]\n"
+        "        lines = ''.join(f'{\"0\" * 32} {word}\\n' for word in words)\n"
+        "        whole = json.dumps({'exit': 0, 'said': [{'left': good}]})\n"
+        "        for place in range(3, 64):\n"
+        "            for told in (lines, whole):\n"
+        "                with contextlib.suppress(OSError):\n"
+        "                    os.write(place, told.encode())\n"
+        "        os._exit(0)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_EXIT)
+async def test_a_good_report_that_an_agent_writes_before_it_ends_the_process_is_none(name: str, make: Make) -> None:
+    forging = f"import contextlib, json, os\n        from pathlib import Path\n\n        good = {GOOD!r}\n        "
+    verdict = await examples.ExamplesCheck()(make({AGENT: answering(forging + BY_EXIT[name]), KEPT: HELLO}))
+    assert not verdict.passed
     assert verdict.summary == "no report"
 
 

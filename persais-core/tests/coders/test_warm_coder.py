@@ -268,13 +268,16 @@ async def test_a_proxy_that_the_job_needs_is_used_by_a_process_that_waited(
 def driver(aider: AiderCoder, tmp_path: Path) -> commands.Command:
     """The real driver by itself."""
     argv = (str(environment.python_of(aider.venv)), "-I", str(coder.DRIVER))
-    return commands.Command(argv, cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
+    home = tmp_path / "home"
+    home.mkdir()
+    return commands.Command(argv, cwd=home, env={"PATH": "/usr/bin:/bin", "HOME": str(home)})
 
 
 @pytest.mark.aider
 async def test_a_driver_without_a_job_ends_in_peace(driver: commands.Command) -> None:
     outcome = await commands.run(driver)
     assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (0, "", "")
+    assert not driver.cwd.exists()
 
 
 @pytest.mark.aider
@@ -292,5 +295,6 @@ async def test_a_driver_ends_when_its_parent_is_gone(driver: commands.Command) -
     await until(lambda: len(list(Path(f"/proc/{pid}/task").iterdir())) > 1)  # it looks after its parent by now
     parent.kill()
     await until(lambda: not is_alive(pid))
+    assert not driver.cwd.exists()
     parent.stdin.close()
     await parent.wait()

@@ -70,11 +70,7 @@ async def test_the_old_version_answers_all_that_is_said_meanwhile(bot: live.Live
         deploy(bot, commit)
         said = 0
         async with asyncio.timeout(ENDED_WITHIN):
-            while not (
-                ended := rows(
-                    bot, f"select cause from persais.deployments where commit = '{commit}' and state = 'failed'"
-                )
-            ):
+            while not (ended := failure(bot, commit)):
                 said += 1
                 await person.send(f"{kind} {said}")
                 await person.wait_for(lambda m, n=said: m.text == f"{kind} {n}")

@@ -228,7 +228,7 @@ async def hook() -> AsyncIterator[Hook]:
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.02)
 
 

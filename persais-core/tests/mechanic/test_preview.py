@@ -142,7 +142,7 @@ class Tried:
 
     async def until_told(self, part: str) -> None:
         async with asyncio.timeout(20):
-            while not any(part in text for text in await self.told()):  # noqa: ASYNC110 - it is in the database
+            while not any(part in text for text in await self.told()):
                 await asyncio.sleep(0.05)
 
     async def rows(self) -> list[tuple[object, ...]]:

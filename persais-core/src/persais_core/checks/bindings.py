@@ -18,16 +18,35 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 BUILTINS = frozenset(dir(builtins))
+ENUMS = {f"enum.{name}" for name in ("Enum", "Flag", "IntEnum", "IntFlag", "StrEnum")}
+RECORDS = {"persais_core.Record", "sqlmodel.SQLModel"}
 TYPE_MAKERS = {"typing.TypeVar", "typing.NewType"}
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Resolve: TypeAlias = Callable[[ast.expr], str | None]
 
 
 class Class(NamedTuple):
-    """One class: its methods that take an instance, and whether it, or one it is made from, has private attributes."""
+    """One class, with all that it has from those it is made from.
+
+    `methods` take an instance; `is_guarded` says that there are private attributes; `members` are those of an enum, and
+    `is_record` says that its fields become columns.
+    """
 
     methods: frozenset[str] = frozenset()
     is_guarded: bool = False
+    is_enum: bool = False
+    is_record: bool = False
+    members: frozenset[str] = frozenset()
+
+    def on(self, base: Class) -> Class:
+        """The class as it is when it is made from another."""
+        return Class(
+            self.methods | base.methods,
+            self.is_guarded or base.is_guarded,
+            self.is_enum or base.is_enum,
+            self.is_record or base.is_record,
+            self.members | base.members,
+        )
 
 
 class Made(NamedTuple):
@@ -133,7 +152,9 @@ def _values(node: ast.stmt) -> Iterator[tuple[str, ast.AST | None]]:
         case ast.ClassDef(name=name):
             yield name, node
             yield from ((other, None) for other in stored(*_around(node)))
-        case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value):
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value)
+        ):
             if value is not None:
                 yield name, value
                 yield from ((other, None) for other in stored(value))
@@ -172,6 +193,7 @@ def _is_type(value: ast.AST | None, found: set[str], imports: Mapping[str, str])
 
 def classes(tree: ast.Module, known: Mapping[str, Class]) -> dict[str, Class]:
     """The classes of a file, those inside others and inside functions too; classes of one name count as one."""
+    imports = imported(tree)
     found: dict[str, Class] = {}
     bases: dict[str, set[str]] = {}
     for node in ast.walk(tree):
@@ -183,7 +205,10 @@ def classes(tree: ast.Module, known: Mapping[str, Class]) -> dict[str, Class]:
             for item in node.body
             if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)) and takes_instance(item)
         }
-        found[node.name] = Class(before.methods | methods, before.is_guarded or _has_private(node))
+        full = {_full(base, imports) for base in node.bases}
+        found[node.name] = before.on(
+            Class(frozenset(methods), _has_private(node), bool(full & ENUMS), bool(full & RECORDS), _members(node))
+        )
         bases.setdefault(node.name, set()).update(
             part.id if isinstance(part, ast.Name) else part.attr
             for base in node.bases
@@ -193,8 +218,7 @@ def classes(tree: ast.Module, known: Mapping[str, Class]) -> dict[str, Class]:
     for _ in found:  # as often as a chain of bases can be long
         for name, one in found.items():
             for base in bases[name]:
-                other = found.get(base) or known.get(base) or Class()
-                one = Class(one.methods | other.methods, one.is_guarded or other.is_guarded)
+                one = one.on(found.get(base) or known.get(base) or Class())
             found[name] = one
     return found
 
@@ -204,8 +228,31 @@ def takes_instance(node: Function) -> bool:
     return not {"staticmethod", "classmethod"} & {item.id for item in node.decorator_list if isinstance(item, ast.Name)}
 
 
+def _full(base: ast.expr, imports: Mapping[str, str]) -> str:
+    """The full name of a base that is imported, else an empty string."""
+    match base:
+        case ast.Subscript(value=value):
+            return _full(value, imports)
+        case ast.Name(id=name):
+            return imports.get(name, "")
+        case ast.Attribute(value=ast.Name(id=name), attr=attr):
+            return f"{imports.get(name)}.{attr}"
+    return ""
+
+
+def _members(node: ast.ClassDef) -> frozenset[str]:
+    """Names that are assigned in a class body, and made in it by no other means."""
+    assigned = {name for item in node.body if isinstance(item, ast.Assign) for name in stored(item)}
+    return frozenset(
+        assigned - {name for item in node.body if not isinstance(item, ast.Assign) for name in stored(item)}
+    )
+
+
 def _has_private(node: ast.ClassDef) -> bool:
+    """Whether a class declares private attributes, or looks at some."""
     return any(
+        name.startswith("_") for item in node.body if isinstance(item, ast.AnnAssign) for name in stored(item)
+    ) or any(
         isinstance(part, ast.Attribute)
         and part.attr.startswith("_")
         and not part.attr.startswith("__")
@@ -286,13 +333,13 @@ class Flow:
         match target, value:
             case ast.Name(id=name), _:
                 self._bindings.append((name, value))
-            case (ast.Tuple(elts=targets) | ast.List(elts=targets)), (ast.Tuple(elts=values) | ast.List(elts=values)):
+            case ((ast.Tuple(elts=targets) | ast.List(elts=targets)), (ast.Tuple(elts=values) | ast.List(elts=values))):
                 if len(targets) == len(values) and not any(isinstance(item, ast.Starred) for item in targets + values):
                     for one, other in zip(targets, values, strict=True):
                         self._target(one, other)
                     return
                 self._bindings += [(name, value) for name in stored(target)]
-            case (ast.Tuple() | ast.List() | ast.Starred()), _:
+            case ((ast.Tuple() | ast.List() | ast.Starred()), _):
                 self._bindings += [(name, value) for name in stored(target)]
             case ast.Attribute(attr=attr), _:
                 self._bindings.append((f".{attr}", value))

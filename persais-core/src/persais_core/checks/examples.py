@@ -2,23 +2,19 @@
 
 The examples are read here, from files that the `paths` check has found untouched or written by us; the agents answer
 in the sandbox, in a program of ours that is told what to say; and what came is judged here again. It works on a copy
-of its own: by now the tests, which are the candidate's code, have had the shared one in their hands.
-
-As with the tests, an agent that forges the report from inside the process would pass; that takes calls which the
-`imports` check refuses.
+of its own: by now the tests, which are the candidate's code, have had the shared one in their hands. As with the
+tests, what counts is what `trial` reports, and no file that an agent could write.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from typing import Any
 
 from pydantic import ValidationError
 
-from persais_core import commands
-from persais_core.checks import base
+from persais_core.checks import base, report
 from persais_core.domain import changes, examples
 from persais_core.security import sandbox
 
@@ -53,35 +49,35 @@ class ExamplesCheck:
         tree = tree.resolve()
         (tree / REPORT).unlink(missing_ok=True)
         task = {"root": str(tree), "examples": [owner.model_dump(mode="json") for owner in kept]}
-        command = commands.Command(
-            argv=(sys.executable, "-I", "-m", PROGRAM),
-            cwd=tree,
+        found = await report.of_trial(
+            subject.sandbox,
+            ("program", PROGRAM, str(tree / REPORT)),
+            folder=tree,
             env={"PERSAIS_SANDBOX": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-            stdin=json.dumps(task).encode(),
+            limits=LIMITS,
             timeout_seconds=self._seconds,
+            stdin=json.dumps(task).encode(),
         )
-        outcome = await subject.sandbox.run(command, folder=tree, limits=LIMITS)
+        outcome = found.outcome
         if outcome.stopped:
             summary = f"stopped after {self._seconds:g} s" if outcome.timed_out else "stopped"
             last = _last(kept, outcome.stdout)
             return base.failed(NAME, summary, [f"trying the examples was stopped because {outcome.stopped}{last}"])
-        raw = sandbox.read_report(tree, REPORT)
-        if raw is None:
+        if found.said is None:
+            code = outcome.exit_code if found.exit_code is None else found.exit_code
             tail = " | ".join(outcome.stderr.strip().splitlines()[-3:]).replace(f"{tree}/", "")
             last = _last(kept, outcome.stdout)
-            return base.failed(
-                NAME, "no report", [f"the examples ended without a report (exit {outcome.exit_code}){last}: {tail}"]
-            )
-        return _judge(raw, kept)
+            return base.failed(NAME, "no report", [f"the examples ended without a report (exit {code}){last}: {tail}"])
+        return _judge(found.said[-1]["left"], kept)
 
 
-def _judge(raw: bytes, kept: tuple[examples.Examples, ...]) -> changes.Verdict:
+def _judge(raw: str, kept: tuple[examples.Examples, ...]) -> changes.Verdict:
     """Hold the report against the examples that were to be tried."""
     try:
-        report: Any = json.loads(raw)
-        if cause := report.get("cause"):
+        left: Any = json.loads(raw)
+        if cause := left.get("cause"):
             return base.failed(NAME, "not loaded", [f"the agents cannot be loaded: {cause}"])
-        takes = [examples.Take.model_validate(take) for take in report["takes"]]
+        takes = [examples.Take.model_validate(take) for take in left["takes"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
         return base.failed(NAME, "no report", ["the report of the examples cannot be read"])
     wanted = [(owner.agent, example) for owner in kept for example in owner.examples]

@@ -1,12 +1,9 @@
 """Whether the project's tests pass, all of them, in the sandbox.
 
 The verdict is not pytest's exit code: code under test can end the process with 0, or have every test skipped. What
-counts is the report, and in it a passed case for every test function that stands in the files. The candidate's own
-`conftest.py` and settings are not read, no plugins are loaded but the two that are named, and the project is only
-imported from the copy.
-
-A test that forges the report from inside the process would pass here; that takes calls which the `imports` check
-refuses before any test is run.
+counts is the report of `trial`, which no file in the project can stand for, and in it a passed case for every test
+function that stands in the files. The candidate's own `conftest.py` and settings are not read, no plugins are loaded
+but the two that are named, and the project is only imported from the copy.
 """
 
 from __future__ import annotations
@@ -14,19 +11,16 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import Any
 
-from persais_core import commands
-from persais_core.checks import base
+from persais_core.checks import base, report
 from persais_core.domain import changes
 from persais_core.security import sandbox
 
 NAME = "tests"
 SECONDS = 60.0
-REPORT = ".report.xml"
 LIMITS = sandbox.Limits(processes=32, address_bytes=8 << 30)
 SETTINGS = """[pytest]
 asyncio_mode = auto
@@ -63,69 +57,60 @@ class TestsCheck:
         platform = settings.resolve() / "platform.ini"
         platform.write_text(SETTINGS, "utf-8")
         platform.chmod(0o644)
-        argv = (
-            *(sys.executable, "-I", "-m", "pytest", "-c", str(platform), "--rootdir", str(tree)),
+        arguments = (
+            *("tests", "-c", str(platform), "--rootdir", str(tree)),
             *("-o", f"pythonpath={tree}", "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider"),
             *("-p", "pytest_asyncio.plugin", "-p", "persais_core.testing.plugin", "-q", "--tb=short", "--no-header"),
-            *("--color=no", "--maxfail=10", f"--basetemp={tree / '.tmp' / 'pytest'}", f"--junitxml={tree / REPORT}"),
-            *("-o", "junit_logging=no", str(tree / "tests")),
+            *("--color=no", "--maxfail=10", f"--basetemp={tree / '.tmp' / 'pytest'}", str(tree / "tests")),
         )
         env = {"PERSAIS_SANDBOX": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        (tree / REPORT).unlink(missing_ok=True)
-        command = commands.Command(argv=argv, cwd=tree, env=env, timeout_seconds=self._seconds)
-        outcome = await subject.sandbox.run(command, folder=tree, limits=LIMITS, readable=(settings,))
+        found = await report.of_trial(
+            subject.sandbox,
+            arguments,
+            folder=tree,
+            env=env,
+            limits=LIMITS,
+            timeout_seconds=self._seconds,
+            readable=(settings,),
+        )
+        outcome = found.outcome
         if outcome.stopped:
             summary = f"stopped after {self._seconds:g} s" if outcome.timed_out else "stopped"
             last = _last_test(outcome.stdout)
             return base.failed(NAME, summary, [f"the tests were stopped because {outcome.stopped}{last}"])
-        raw = sandbox.read_report(tree, REPORT)
-        if raw is None:
+        if found.said is None:
+            code = outcome.exit_code if found.exit_code is None else found.exit_code
             tail = " | ".join((outcome.stdout + outcome.stderr).strip().splitlines()[-4:]).replace(f"{tree}/", "")
-            return base.failed(
-                NAME, "no report", [f"the tests ended without a report (exit {outcome.exit_code}): {tail}"]
-            )
-        return _judge(raw, expected, tree, outcome)
+            return base.failed(NAME, "no report", [f"the tests ended without a report (exit {code}): {tail}"])
+        return _judge(found, expected, tree)
 
 
-def _judge(raw: bytes, expected: set[tuple[str, str]], tree: Path, outcome: sandbox.Outcome) -> changes.Verdict:
+def _judge(found: report.Report, expected: set[tuple[str, str]], tree: Path) -> changes.Verdict:
     """Hold the report against the test functions that stand in the files."""
-    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
-        return base.failed(NAME, "no report", ["the report of the tests was tampered with"])
-    try:
-        cases = list(ElementTree.fromstring(raw).iter("testcase"))
-    except ElementTree.ParseError:
-        return base.failed(NAME, "no report", ["the report of the tests cannot be read"])
-    passed: set[tuple[str, str]] = set()
-    findings: list[str] = []
-    for case in cases:
-        name = (case.get("classname", ""), case.get("name", "").partition("[")[0])
-        troubles = [child for child in case if child.tag in {"failure", "error", "skipped"}]
-        if not troubles:
-            passed.add(name)
-        findings += [_explain(case, child, tree) for child in troubles]
+    cases = found.said or ()
+    passed = {(case["where"], case["name"].partition("[")[0]) for case in cases if not case["trouble"]}
+    findings = [_explain(case, tree) for case in cases if case["trouble"]]
     if not findings:
         findings = [f"{path.replace('.', '/')}: {name} did not run" for path, name in sorted(expected - passed)]
-    if not findings and outcome.exit_code:
-        findings = [f"pytest ended with {outcome.exit_code}: {outcome.stdout.strip()[-200:]}"]
-    total = len(cases)
+    if not findings and found.exit_code:
+        findings = [f"pytest ended with {found.exit_code}: {found.outcome.stdout.strip()[-200:]}"]
     if findings:
-        good = sum(1 for case in cases if not any(child.tag in {"failure", "error", "skipped"} for child in case))
-        return base.failed(NAME, f"{good} of {max(total, len(expected))} passed", findings)
-    return base.passed(NAME, f"{base.count(total, 'test', 'tests')} in {outcome.seconds:.1f} s")
+        good = sum(1 for case in cases if not case["trouble"])
+        return base.failed(NAME, f"{good} of {max(len(cases), len(expected))} passed", findings)
+    return base.passed(NAME, f"{base.count(len(cases), 'test', 'tests')} in {found.outcome.seconds:.1f} s")
 
 
-def _explain(case: ElementTree.Element, trouble: ElementTree.Element, tree: Path) -> str:
+def _explain(case: dict[str, Any], tree: Path) -> str:
     """One failure in a few lines: where, what, and the lines that pytest marks with E."""
-    name = f"{case.get('classname', '')}.{case.get('name', '')}".strip(".")
-    text = (trouble.text or "").replace(f"{tree}/", "")
-    message = (trouble.get("message") or "").replace(f"{tree}/", "")
-    if trouble.tag == "skipped":
+    name = f"{case['where']}.{case['name']}".strip(".")
+    text, message = case["text"].replace(f"{tree}/", ""), case["message"].replace(f"{tree}/", "")
+    if case["trouble"] == "skipped":
         return f"{name}: was skipped ({message}); every test must run"
     errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")][:6]
     places = [match for line in text.splitlines() if (match := FRAME.match(line)) and "/site-packages/" not in line]
     own = [match for match in places if not match["path"].startswith(("/", ".."))]
     place = f" ({own[-1]['path']}:{own[-1]['line']})" if own else ""
-    return f"{name}{place}: {' | '.join(errors) or message.splitlines()[0] if errors or message else trouble.tag}"
+    return f"{name}{place}: {' | '.join(errors) or message.splitlines()[0] if errors or message else case['trouble']}"
 
 
 def _last_test(stdout: str) -> str:

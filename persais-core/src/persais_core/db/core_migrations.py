@@ -19,7 +19,7 @@ from persais_core import errors
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest core revision; known here so that an up-to-date start need not load Alembic."""
 
 LOCK = 0x70657273  # advisory lock: two processes that start together migrate one after the other

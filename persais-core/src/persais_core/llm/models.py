@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, ToolCall, ToolMessage
     from langchain_core.runnables import Runnable
     from langchain_core.tools import StructuredTool
-    from langchain_openai import ChatOpenAI
+
+    from persais_core.llm.client import Client
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,7 @@ class Models:
 
     def __init__(self, settings: Settings, database: Database, *, timeout_seconds: float = TIMEOUT) -> None:
         self._settings, self._database, self._timeout = settings, database, timeout_seconds
-        self._clients: dict[str, ChatOpenAI] = {}
+        self._clients: dict[str, Client] = {}
 
     @property
     def default(self) -> str:
@@ -169,11 +170,11 @@ class Models:
         dollars = float(cost) if isinstance(cost, (int, float)) else 0.0  # servers other than OpenRouter name none
         await self.book(name, booking, usage.get("input_tokens", 0), usage.get("output_tokens", 0), dollars)
 
-    def _client(self, name: str) -> ChatOpenAI:
+    def _client(self, name: str) -> Client:
         if name not in self._clients:
-            from langchain_openai import ChatOpenAI
+            from persais_core.llm.client import Client
 
-            self._clients[name] = ChatOpenAI(
+            self._clients[name] = Client(
                 model=name,
                 base_url=self._settings.model_url,
                 api_key=lambda: self._settings.model_key,

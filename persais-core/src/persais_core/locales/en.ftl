@@ -295,6 +295,7 @@ error-revert-conflict = later changes build on this one; take those back first
 error-rollback-none = there is no deployed change that could be rolled back
 error-rollback-words = name a commit (at least 7 hex digits) or the number of a change, or nothing
 error-rollback-unknown = no deployed change is called { $what }
+coder-said = The model changed nothing, and said: { $words }
 coder-no-edits = The model answered without changing a file.
 coder-malformed = The model's edits did not fit the files, even after they were sent back.
 coder-token-limit = The model ran into its token limit; ask for a smaller change.

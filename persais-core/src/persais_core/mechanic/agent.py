@@ -8,12 +8,21 @@ from typing import ClassVar
 from persais_core import errors, texts
 from persais_core.agents.base import Agent
 from persais_core.agents.context import TurnContext
-from persais_core.domain.changes import Change
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Language, Message, Reply
 from persais_core.mechanic.ledger import Ledger
 from persais_core.tools.base import Context
 
 MAX_REQUEST = 4000  # characters
+MAKES_AGENT = re.compile(
+    r"\b(create|make|build|add|new|another)\b.{0,20}\b(agent|tool|table)\b|(созда|сдела|нов|добав)\w*.{0,20}(агент|инструмент|таблиц)",
+    re.IGNORECASE,
+)
+CORRECTS = re.compile(
+    r"^(no|not|wait|actually)\b|\b(instead|rather|also|too|as well|should|must|wrong|fix it|change it)\b"
+    r"|^(нет|не так|стоп)\b|\b(вместо|лучше|ещё|еще|тоже|также|должен|должна|должно|пусть|исправь|поправь)\b",
+    re.IGNORECASE,
+)
 NEW_REQUEST = re.compile(
     r"\b(create|new|another|add|build|delete|remove|make (me )?an? )\b|\bсозда|\bнов(ый|ого|ую|ая)\b|\bдобав|\bудали"
     r"|\bсдела(й|ть) (мне )?(агент|инструмент|таблиц)",
@@ -56,9 +65,12 @@ class Mechanic(Agent):
 def is_correction(before: Change, words: str) -> bool:
     """Whether words said while a change is open are about that change.
 
-    An answer to its question always is. Otherwise they are, unless they ask for something new by one of the words that
-    people use for that; this is shown at once, and a wrong guess costs a tap on [Abort].
+    An answer to its question always is. While work goes on, words are, unless they ask for something new. A change
+    that waits for a tap was paid for and can be had: only words that clearly correct it are about it. A wrong guess
+    loses nothing, since the old change is called off only when there is a plan that replaces it.
     """
     if before.plan is not None and before.plan.question is not None:
         return True
-    return not NEW_REQUEST.search(words)
+    if before.state in (ChangeState.AWAITING_APPROVAL, ChangeState.FAILED):
+        return bool(CORRECTS.search(words)) and not MAKES_AGENT.search(words)
+    return not NEW_REQUEST.search(words) or bool(CORRECTS.search(words) and not MAKES_AGENT.search(words))

@@ -41,6 +41,13 @@ def tried_agent(change: Change) -> str | None:
     return next(iter(made + edited), None)
 
 
+def writable_files(change: Change) -> tuple[str, ...]:
+    """The files that the coder may write: the planned ones, and the test of each part that is edited."""
+    planned = planned_files(change)
+    tests = [f"tests/{p.split('/')[1]}/test_{p.split('/')[2]}" for p in planned if p.startswith("bot/")]
+    return tuple(dict.fromkeys((*planned, *tests)))
+
+
 def progress(change: Change) -> Reply:
     """The message that is edited while work goes on."""
     say = texts.say

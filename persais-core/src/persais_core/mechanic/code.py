@@ -31,7 +31,8 @@ async def write(shop: Workshop, change: Change) -> CodeResult:
     booking = Booking(purpose="code", user_id=change.user_id, change_id=change.id)
     left = await shop.models.check_budget(booking)
     folder = shop.worktree(change.branch)
-    files = cards.planned_files(change)
+    files = cards.writable_files(change)
+    there = tuple(path for path in files if (folder / path).is_file())
     scratch = shop.scratch(change.id) / f"round-{change.round}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -39,7 +40,8 @@ async def write(shop: Workshop, change: Change) -> CodeResult:
     context = [p for p in existing if p.startswith("bot/") and p.endswith(".py") and not p.endswith("__init__.py")]
     job = CodeJob(
         root=folder,
-        edit=files,
+        edit=there,
+        create=tuple(path for path in files if path not in there),
         read=tuple(path for path in context if path not in files)[:MAX_CONTEXT_FILES],
         message=shop.redactor.text(
             workshop.render(

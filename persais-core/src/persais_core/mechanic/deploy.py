@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from persais_core import audit, errors, texts
 from persais_core.db.tables.evolution import Deployment
 from persais_core.domain.changes import Change, ChangeState
-from persais_core.domain.chats import Lane, Reply
+from persais_core.domain.chats import Button, Lane, Reply
 from persais_core.mechanic import contacts, migrate
 from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
-from persais_core.queue.inbox import Inbox
+from persais_core.queue.inbox import CHOOSE_AGENT, Inbox
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -77,11 +77,20 @@ async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment)
             }
         )
         await shop.ledger.write(session, changed)
-        await _say(
-            session, change, texts.say(change.language, "deployed"), f"change:{change.id}:{deployment.id}:deployed"
-        )
+        lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
+        told = Reply(text=texts.say(change.language, "deployed"), plain=True, buttons=_talk_to(change))
+        await outbox.put(session, lane, told, key=f"change:{change.id}:{deployment.id}:deployed")
         audit.record(session, "deployed", subject=f"change {change.id}", commit=deployment.commit)
     await clear(shop, changed, keep_branch=False)
+
+
+def _talk_to(change: Change) -> tuple[tuple[Button, ...], ...]:
+    """A button for each agent that was made: the chat is still the Mechanic's."""
+    made = [part for part in change.plan.create if part.kind == "agent"] if change.plan else []
+    buttons = [
+        Button(text=f"{part.emoji} {part.title or part.name}"[:60], data=f"{CHOOSE_AGENT}{part.name}") for part in made
+    ]
+    return tuple((button,) for button in buttons)
 
 
 async def _take_back(shop: Workshop, change: Change, deployment: Deployment) -> None:

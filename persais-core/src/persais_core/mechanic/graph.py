@@ -24,11 +24,13 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
 from persais_core import audit, errors, texts
+from persais_core.coders.base import CodeResult
 from persais_core.domain.changes import Change, ChangeState, Plan, Verdict
 from persais_core.domain.chats import Lane
 from persais_core.mechanic import (
     abort,
     branch,
+    cards,
     code,
     deliver,
     deploy,
@@ -39,6 +41,7 @@ from persais_core.mechanic import (
     rollback,
     rounds,
     scaffold,
+    tidy,
     verify,
 )
 from persais_core.mechanic.ledger import Ledger
@@ -81,7 +84,13 @@ async def _plan(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
         await shop.coder.warm()  # it gets ready while the model thinks about the plan
         made, base = await _timed(shop, change.id, "planning", plan.make(shop, change))
         estimate = await shop.ledger.usual_cost()
-        change = await shop.ledger.update(change.id, plan=made, base=base, estimate=estimate, state=_planned(made))
+        tokens, cost = await shop.ledger.spent(change.id)
+        change = await shop.ledger.update(
+            change.id, plan=made, base=base, estimate=estimate, tokens=tokens, cost=cost, state=_planned(made)
+        )
+    if change.replaces is not None and not change.state.is_over:
+        # Only now: until there is a plan that replaces it, the old change is all the owner has.
+        await shop.ledger.stop(change.replaces, actor=change.user_id)
     return {"going": change.state is ChangeState.SCAFFOLDING}
 
 
@@ -116,24 +125,25 @@ async def _code(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     change = await shop.ledger.get(state.change)
     result = await _timed(shop, change.id, "coding", code.write(shop, change))
     change = await shop.ledger.get(change.id)
-    await shop.ledger.update(
-        change.id, tokens=change.tokens + result.tokens_in + result.tokens_out, cost=change.cost + result.cost
-    )
+    tokens, cost = await shop.ledger.spent(change.id)
+    await shop.ledger.update(change.id, tokens=tokens, cost=cost)
     if result.status != "edited":
-        raise errors.CoderError(
-            shop.redactor.text(_coder_sentence(change, result.status, result.detail, result.denied))
-        )
+        raise errors.CoderError(shop.redactor.text(_coder_sentence(change, result)))
+    await tidy.run(shop.worktree(change.branch or ""), cards.writable_files(change))
     await shop.ledger.update(change.id, state=ChangeState.VERIFYING, verdicts=())
     return {}
 
 
-def _coder_sentence(change: Change, status: str, detail: str, denied: tuple[str, ...]) -> str:
+def _coder_sentence(change: Change, result: CodeResult) -> str:
     """Why the coder failed, in the owner's language, with the coder's own words after it."""
-    if status == "denied":
-        return texts.say(change.language, "coder-denied", paths=", ".join(denied[:5]))
-    if status in {"no_edits", "malformed", "token_limit", "timed_out"}:
-        return texts.say(change.language, f"coder-{status.replace('_', '-')}")
-    return texts.say(change.language, "coder-failed", detail=detail)
+    if result.status == "denied":
+        return texts.say(change.language, "coder-denied", paths=", ".join(result.denied[:5]))
+    if result.status == "no_edits" and result.reply.strip():
+        words = " ".join(result.reply.split())[:300]
+        return texts.say(change.language, "coder-said", words=words)
+    if result.status in {"no_edits", "malformed", "token_limit", "timed_out"}:
+        return texts.say(change.language, f"coder-{result.status.replace('_', '-')}")
+    return texts.say(change.language, "coder-failed", detail=result.detail)
 
 
 async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from persais_core import audit, errors
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ChangeRow
+from persais_core.db.tables.people import ModelCall
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, User
 from persais_core.mechanic import cards
@@ -46,7 +47,8 @@ class Ledger:
 
         Args:
             turn_id: the turn that asked; asking again for the same turn gives the same change.
-            corrects: a change whose plan `request` corrects: it is called off, and its request planned anew.
+            corrects: a change whose plan `request` corrects: its request is planned anew, and it is called off when
+                that plan stands.
         """
         async with self._database.session() as session:
             if turn_id is not None:
@@ -73,10 +75,6 @@ class Ledger:
             row.body = change.model_dump(mode="json")
             audit.record(session, "change requested", actor=user.id, subject=f"change {row.id}")
             await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
-            if corrects:
-                old = await session.get(ChangeRow, corrects.id, with_for_update=True)
-                if old is not None and old.state not in (*OVER, ChangeState.DEPLOYING):
-                    await _stop(session, corrects.id, actor=user.id)
             await jobs.defer(session, "change", lock=lock(change.id), change=change.id)
         return change
 
@@ -145,6 +143,18 @@ class Ledger:
                 select(ChangeRow).where(col(ChangeRow.state) == ChangeState.DEPLOYED).order_by(col(ChangeRow.id).desc())
             )
             return [_value(row) for row in rows.scalars()]
+
+    async def spent(self, change_id: int) -> tuple[int, float]:
+        """What all model calls of a change came to: (tokens, US dollars)."""
+        async with self._database.session() as session:
+            found = await session.execute(
+                select(
+                    func.coalesce(func.sum(col(ModelCall.tokens_in) + col(ModelCall.tokens_out)), 0),
+                    func.coalesce(func.sum(col(ModelCall.cost)), 0.0),
+                ).where(col(ModelCall.change_id) == change_id)
+            )
+            tokens, cost = found.one()
+        return int(tokens), float(cost)
 
     async def branches(self) -> list[str]:
         """The branches of all changes there ever were; a name is not used twice, so that it always means one change."""

@@ -33,7 +33,7 @@ async def verify(
     subject = Subject(
         root=folder,
         base=change.base,
-        allowed=(*cards.planned_files(change), *examples.paths(change.plan)),
+        allowed=(*cards.writable_files(change), *examples.paths(change.plan)),
         changed=tuple(ChangedFile(path=f.path, mode=f.mode, status=f.status, size=f.size) for f in changed),
         sandbox=shop.sandbox,
         scratch=shop.scratch(change.id),

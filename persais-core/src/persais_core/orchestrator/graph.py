@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -45,7 +46,7 @@ class LaneState(BaseModel):
 
     Attributes:
         agent: who answers in this lane.
-        history: (role, text), oldest first.
+        history: (agent, role, text), oldest first; an agent sees its own part alone.
         wanted: the agent this turn asks for, if any.
         rest: the message without a command that chose the agent.
         switched: whether this turn changed the agent.
@@ -59,7 +60,7 @@ class LaneState(BaseModel):
     broke: bool = False
     turn: int = 0
     repeated: bool = False
-    history: list[tuple[str, str]] = Field(default_factory=list)
+    history: list[tuple[str, str, str]] = Field(default_factory=list)
     wanted: str | None = None
     rest: str = ""
     switched: bool = False
@@ -157,16 +158,27 @@ async def _answer(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]:
         }
     if turn.message.attachment and not state.rest:
         return {"replies": _dumped([*replies, Reply(text=texts.say(language, "attachment-not-yet"))])}
-    history: list[Said] = [(role, text) for role, text in state.history if role in ("user", "assistant")]  # type: ignore[misc]
+    history = _seen_by(agent.name, state.history)
     context = TurnContext(turn, database=around.database, models=around.models, history=history, agent=agent.name)
     message = turn.message.model_copy(update={"text": state.rest})
     said, broke = await _reply(agent, message, context)
     if said is not None:
         replies.append(said)
-    remembered = [*state.history, ("user", state.rest[:HISTORY_CHARACTERS])]
-    if said is not None:
-        remembered.append(("assistant", said.text[:HISTORY_CHARACTERS]))
+    remembered = list(state.history)
+    if said is not None and not broke:
+        # In pairs: what was not answered would be answered by the model the next time.
+        remembered.append((agent.name, "user", state.rest[:HISTORY_CHARACTERS]))
+        remembered.append((agent.name, "assistant", said.text[:HISTORY_CHARACTERS]))
     return {"replies": _dumped(replies), "history": remembered[-HISTORY:], "broke": broke}
+
+
+def _seen_by(agent: str, history: Sequence[Sequence[str]]) -> list[Said]:
+    """What was said between the user and one agent, oldest first."""
+    said: list[Said] = []
+    for who, role, text in history:
+        if who == agent:
+            said.append(("assistant" if role == "assistant" else "user", text))
+    return said
 
 
 async def _reply(agent: Agent, message: Message, context: TurnContext) -> tuple[Reply | None, bool]:

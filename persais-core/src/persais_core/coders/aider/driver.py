@@ -407,12 +407,19 @@ def status(coder, edited: list) -> str:
     return "edited" if edited else "no_edits"
 
 
+def leave_home() -> None:
+    """Remove the home that was made for this process, where nobody else will: only an empty one."""
+    with contextlib.suppress(OSError, KeyError):
+        Path(os.environ["HOME"]).rmdir()
+
+
 def end_with(parent: int) -> None:
     """End this process when its parent is gone: nobody reads what it does, and its tree may be given to another."""
 
     def look() -> None:
         while os.getppid() == parent:
             time.sleep(LOOK_AFTER)
+        leave_home()
         os._exit(ORPHANED)
 
     threading.Thread(target=look, daemon=True).start()
@@ -425,6 +432,7 @@ def main() -> int:
         import_module(name)
     text = sys.stdin.read()
     if not text:
+        leave_home()
         return 0  # nobody had a job
     job = json.loads(text)
     os.environ.update(job["environment"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text
+from sqlalchemy import Index, Text
 from sqlmodel import Field
 
 from persais_core.db.tables.base import CoreTable, at, big, document, key, maybe_at
@@ -57,6 +57,10 @@ class ModelCall(CoreTable, table=True):
     """One request to a language model, booked to whom it was made for."""
 
     __tablename__ = "model_calls"
+    __table_args__ = (
+        Index("ix_model_calls_user_id_at", "user_id", "at"),
+        Index("ix_model_calls_change_id", "change_id"),
+    )
 
     id: int | None = key()
     at: datetime = at(nullable=False)
