@@ -213,7 +213,7 @@ def test_a_plan_has_examples_only_of_agents_that_it_makes_or_edits() -> None:
     row = {"agent": "parrot", "say": "a", "expect": "b"}
     assert "neither makes nor edits" in plan_error(examples=[row])
     assert "neither makes nor edits" in plan_error(examples=[row], create=[{"kind": "tool", "name": "parrot"}])
-    assert "neither makes nor edits" in plan_error(examples=[row], edit=["tests/agents/test_parrot.py"])
+    assert "without the part that it tests" in plan_error(examples=[row], edit=["tests/agents/test_parrot.py"])
     made = changes.Plan.model_validate(
         {"understood": "x", "create": [{"kind": "agent", "name": "parrot"}], "examples": [row]}
     )

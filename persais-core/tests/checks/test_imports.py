@@ -6,6 +6,7 @@ a small project as a coder would write it. The files end in `.txt`, so that no t
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,28 @@ def test_what_is_not_shown_as_it_runs_is_refused(
 ) -> None:
     found = reviewer.review("bot/agents/x.py", content, reviewer.Project(str(root)), allowed)
     assert rule in {finding.rule for finding in found} or (rule == "size" and found)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the words are new in Python 3.12")
+def test_types_in_brackets_are_types_and_no_texts(root: Path, allowed: reviewer.Allowed) -> None:
+    project = reviewer.Project(str(root))
+    honest = (
+        HEAD + "type Kind[T] = list[T] | None\n\n\n"
+        'class Box[T: int]:\n    """Box."""\n\n    held: T\n    kind: Kind[T]\n\n'
+        '    def put(self, held: T) -> "Box[T]":\n        """Put."""\n        self.held = held\n'
+        "        return self\n\n\n"
+        'def same[K](value: K) -> K:\n    """Same."""\n    return value\n'
+    )
+    assert reviewer.review("bot/tools/x.py", honest.encode(), project, allowed) == []
+    for line in (
+        "type Kind = TEXT",
+        'type Kind = "a" + "b"',
+        "class X[T: TEXT]: pass",
+        "def x[T: TEXT]() -> None: pass",
+    ):
+        attack = f'{HEAD}TEXT = "a" + "b"\n\n\n{line}\n'
+        found = reviewer.review("bot/tools/x.py", attack.encode(), project, allowed)
+        assert {finding.rule for finding in found} == {"annotation"}, line
 
 
 def test_emoji_that_are_joined_are_shown_and_pass(root: Path, allowed: reviewer.Allowed) -> None:

@@ -273,6 +273,7 @@ class Flow:
         is_handed: whether an annotation names the context or another object of the bot.
         resolve: what a name or a dotted name stands for; None for names of the file.
         shared: names that are bound at the top of the file.
+        makers: those of them that are classes, so that what their methods give is ours.
         attributes: attributes that were found to hold such objects; grows.
     """
 
@@ -284,9 +285,10 @@ class Flow:
         is_handed: Callable[[ast.expr], bool],
         resolve: Resolve,
         shared: frozenset[str],
+        makers: frozenset[str],
         attributes: set[str],
     ) -> None:
-        self._resolve, self._attributes = resolve, attributes
+        self._resolve, self._attributes, self._makers = resolve, attributes, makers
         self._bindings: list[tuple[str, ast.expr | None]] = []
         self._handed: set[str] = set()
         self.local = {argument.arg for argument in parameters(node.args)}
@@ -390,7 +392,7 @@ class Flow:
             root = function.value
             while isinstance(root, (ast.Attribute, ast.Subscript, ast.Call, ast.Await)):
                 root = root.func if isinstance(root, ast.Call) else root.value
-            if isinstance(root, ast.Name) and root.id in self._handed:
+            if isinstance(root, ast.Name) and root.id in self._handed | (self._makers - self.local):
                 return False
             return self.is_foreign(function.value)
         full = self._resolve(function)

@@ -359,6 +359,7 @@ class _Reader:
                     is_handed=self.is_handed,
                     resolve=self.full_name,
                     shared=self.shared,
+                    makers=frozenset(self.classes),
                     attributes=attributes,
                 )
 
@@ -550,10 +551,19 @@ class _Reader:
                 self.pieces(node)
             case ast.Pass() | ast.Break() | ast.Continue() | ast.Nonlocal():
                 return
-            case _ if type(node).__name__ in {"TryStar", "TypeAlias"}:
+            case _ if type(node).__name__ == "TypeAlias":
+                self.type_alias(node)
+            case _ if type(node).__name__ == "TryStar":
                 self.pieces(node)
             case _:
                 self.refuse(node, "statement", f"{type(node).__name__} may not be used; write it in simpler words")
+
+    def type_alias(self, node: Any) -> None:
+        """`type X = …`, since Python 3.12: pydantic evaluates it as it does annotations."""
+        self.expression(node.name)
+        self.scopes.append(self.type_parameters(node))
+        self.annotation(node.value)
+        self.scopes.pop()
 
     def declaration(self, node: ast.AnnAssign) -> None:
         """`x: int = 1`: a variable, or a field of a class."""
