@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from persais_core import Agent, Context, Message, commands, errors
@@ -85,14 +86,16 @@ async def test_each_test_gets_a_fresh_database_and_none_is_left(tmp_path: Path, 
         "    assert list(await context.records(Note).list()) == []\n"
         "    assert (await context.records(Note).add(Note(text='a'))).id == 1\n"
     )
+    before = databases(persais_database)
     outcome = await run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", DATABASE_URL=persais_database)
     assert "2 passed" in outcome.stdout, outcome.stdout
-    import psycopg
+    assert databases(persais_database) == before
 
-    with psycopg.connect(persais_database) as connection:
-        left = connection.execute("select datname from pg_database where datname like 'persais_test_%'").fetchall()
-    # Only this run's own template and the copy we are connected to.
-    assert len(left) == 2
+
+def databases(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("select datname from pg_database where datname like 'persais_test_%'")
+        return {name for (name,) in found}
 
 
 async def test_an_address_that_does_not_answer_is_one_plain_sentence(tmp_path: Path) -> None:

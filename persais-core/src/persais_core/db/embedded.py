@@ -44,10 +44,21 @@ class EmbeddedPostgres:
         self._as_root = os.geteuid() == 0
         self.data_dir = self._asked
         if self._as_root and not _open_to_all(self._asked.parent):
-            # Another user cannot get here, and opening people's home directories is not ours to do.
-            self.data_dir = ROOT_HOME / digest / "pg"
+            # Another user cannot get here, and opening people's home directories is not ours to do. The place is
+            # named in a file that lies where the data was asked for: a folder made anew begins with a new database.
+            self._place_file = self._asked.with_name(self._asked.name + ".place")
+            self.data_dir = ROOT_HOME / self._place() / "pg"
         self._socket_dir = Path(tempfile.gettempdir()) / f"persais-{os.geteuid()}-{digest}"
         self._password_file = self.data_dir.with_name(self.data_dir.name + ".password")
+
+    def _place(self) -> str:
+        try:
+            return self._place_file.read_text("ascii").strip()
+        except OSError:
+            self._asked.parent.mkdir(parents=True, exist_ok=True)
+            name = secrets.token_hex(8)
+            self._place_file.write_text(name, "ascii")
+            return name
 
     def start(self) -> str:
         """Start the server, or find it running, and return its address (`postgresql://…`, a Unix socket). Blocks.

@@ -85,9 +85,9 @@ class Dispatch:
         answer: Answer | None = None
         async with self._typing(incoming.lane):
             try:
-                replies = await self._command(value)
+                replies = await self._previews.answer(value)
                 if replies is None:
-                    replies = await self._previews.answer(value)
+                    replies = await self._command(value)
                 if replies is None:
                     answer = await self._orchestrator.answer(value)
                     replies = answer.replies
