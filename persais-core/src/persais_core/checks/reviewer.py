@@ -90,7 +90,6 @@ KEEPS_INSTANCE = {
 }
 NEVER_HIDDEN = {"super", "hasattr", "isinstance", "issubclass", "classmethod", "staticmethod", "property", "object"}
 HANDED = {"typing.Any", "object", *(f"persais_core.{name}" for name in ("Agent", "Context", "Message", "Tool", "User"))}
-ANNOTATION_NODES = (ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List, ast.Constant, ast.BinOp, ast.Load)
 
 
 class Finding(NamedTuple):

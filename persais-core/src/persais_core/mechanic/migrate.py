@@ -65,14 +65,6 @@ async def losses(session: AsyncSession, change_id: int, language: Language) -> t
     )
 
 
-async def gains(session: AsyncSession, change_id: int, language: Language) -> tuple[str, ...]:
-    """What a change adds to the tables, one sentence each."""
-    stored = await app_track.stored(session, change_id)
-    return tuple(
-        texts.say(language, text, **values) for script in stored if not script.is_lossy for text, values in script.steps
-    )
-
-
 async def allow(session: AsyncSession, change_id: int, *, actor: int) -> None:
     """Note the tap that allows a change to drop what `losses` names; nothing is dropped by it yet.
 
