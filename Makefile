@@ -22,11 +22,15 @@ test-evolve: setup  ## only the evolve loop: kills in every state, taking back, 
 	@cd persais-core && ../$(PY) -m pytest tests/e2e/test_kills.py tests/e2e/test_taking_back.py tests/e2e/test_try.py \
 		tests/e2e/test_releases.py tests/e2e/test_kept_examples.py $(ARGS)
 
-check: setup  ## style, types, import floors
+check: setup  ## style, types, import floors, deployment files
 	cd persais-core && ../.venv/bin/ruff check . ../scripts
 	cd persais-core && ../.venv/bin/ruff format --check . ../scripts
 	cd persais-core && ../.venv/bin/mypy
 	cd persais-core && ../.venv/bin/lint-imports
+	.venv/bin/hadolint persais-app/Dockerfile
+	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec persais-app/docker-compose.yml
+	.venv/bin/actionlint .github/workflows/*.yml persais-app/.github/workflows/*.yml
+	.venv/bin/zizmor --quiet --offline .github/workflows persais-app/.github/workflows
 
 format: setup  ## let ruff put style in order
 	cd persais-core && ../.venv/bin/ruff check --fix . ../scripts && ../.venv/bin/ruff format . ../scripts

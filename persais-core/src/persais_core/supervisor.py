@@ -115,6 +115,7 @@ class Supervisor:
         remote: the bare repository with its main.
         make_desk: builds the stand-ins for a base URL and keys.
         tell: prints one line for the person at the terminal.
+        host: address on which the bot and the stand-ins listen.
     """
 
     def __init__(
@@ -126,8 +127,10 @@ class Supervisor:
         remote: Path,
         make_desk: Callable[[str, DeskKeys, Path], Desk],
         tell: Tell,
+        host: str = "127.0.0.1",
     ) -> None:
         self._config, self._folder, self._project, self._remote = config, folder, project, remote
+        self._host = host
         self._make_desk, self._tell = make_desk, tell
         self._home = config.persais_home
         self._stop = asyncio.Event()
@@ -153,10 +156,10 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
         with self._alone():
-            public = sockets.listen("127.0.0.1", self._config.port)
+            public = sockets.listen(self._host, self._config.port)
             port = public.getsockname()[1]
             try:
-                door = sockets.listen("127.0.0.1", port + 1 if self._config.port else 0)
+                door = sockets.listen(self._host, port + 1 if self._config.port else 0)
             except errors.SettingsError:
                 public.close()
                 raise
@@ -685,13 +688,13 @@ def own_repository(source: Path, home: Path, *, name: str, make: Callable[[Path]
     """The repository that evolves, and its bare remote.
 
     A project that is the top of a repository of its own is used as it is. One that is not (it lies inside another
-    repository, as persais-app does in the framework's) is made anew under `home`.
+    repository, as persais-app does in the framework's, or came without one, as in an image) is copied to `home`.
 
     Args:
         source: the project asked for.
         home: PERSAIS_HOME.
         name: of the project, for what is made.
-        make: renders a new project with a repository into a folder.
+        make: makes a repository of the project in a folder.
 
     Returns:
         (project, bare remote), both absolute.

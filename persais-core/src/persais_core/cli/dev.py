@@ -21,6 +21,7 @@ STARTED = time.monotonic()
 @app.command()
 def dev(
     project: Annotated[Path, typer.Argument(help="The bot project; where you are by default.")] = Path(),
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 inside a container.")] = "127.0.0.1",
 ) -> None:
     """Run a bot on this computer: database, chat page and all."""
     from persais_core import settings, supervisor
@@ -40,7 +41,13 @@ def dev(
         fetching = asyncio.create_task(_fetch_coder(config.coder_venv))
         try:
             await supervisor.Supervisor(
-                config, folder=folder, project=path, remote=remote, make_desk=workplace.desk, tell=typer.echo
+                config,
+                folder=folder,
+                project=path,
+                remote=remote,
+                make_desk=workplace.desk,
+                tell=typer.echo,
+                host=host,
             ).run(ready=ready)
         finally:
             fetching.cancel()

@@ -77,6 +77,16 @@ def status(root: Root = None) -> None:
         typer.echo("The tables are equal to the schemas.")
 
 
+@app.command()
+def core(root: Root = None) -> None:
+    """Bring the framework's own tables up to date, as every start of the bot does; for a release command."""
+    from persais_core.db import core_migrations
+
+    with _project(root) as (_, url):
+        core_migrations.prepare(url)
+        typer.echo("The framework's tables are up to date.")
+
+
 @contextmanager
 def _project(root: Path | None) -> Iterator[tuple[Path, str]]:
     """The project and the direct address of its database, which is started for the time of the block if need be."""

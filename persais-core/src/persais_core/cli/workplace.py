@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import time
 import tomllib
 from collections.abc import AsyncIterator
@@ -37,15 +38,20 @@ def prepare(config: Settings, project: Path) -> tuple[Path, Path]:
         )
     name = str(tomllib.loads(manifest.read_text("utf-8")).get("project", {}).get("name") or project.name)
     config.persais_home.mkdir(parents=True, exist_ok=True)
-    return supervisor.own_repository(project, config.persais_home, name=name, make=lambda folder: _make(folder, name))
+    return supervisor.own_repository(
+        project, config.persais_home, name=name, make=lambda folder: _copy(project, folder, name)
+    )
 
 
-def _make(folder: Path, name: str) -> None:
+def _copy(project: Path, folder: Path, name: str) -> None:
+    """Make a repository of what a project holds, but for what git would ignore and what is secret."""
     from persais_core.cli.new import commit_all
+    from persais_core.security.sandbox import SKIPPED
     from persais_core.templates import projects
 
     with projects.prepared(folder) as fresh:
-        projects.render(fresh, name=name)
+        ignored = shutil.ignore_patterns(*SKIPPED, ".env.[!e]*")
+        shutil.copytree(project, fresh, dirs_exist_ok=True, symlinks=True, ignore=ignored)
         commit_all(fresh, f"Start {name}")
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import persais_core
 from persais_core import errors
 from persais_core.domain.chats import Language
 
@@ -131,7 +132,7 @@ def render(folder: Path, *, name: str, language: Language = "en", owner_id: int 
     copier.run_copy(
         str(SKELETON),
         folder,
-        data={"name": name, "language": language, "owner_id": owner_id},
+        data={"name": name, "language": language, "owner_id": owner_id, "core_version": persais_core.__version__},
         defaults=True,
         quiet=True,
     )
