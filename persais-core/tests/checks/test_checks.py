@@ -15,10 +15,19 @@ from persais_core.domain import changes
 from persais_core.security import sandbox
 
 AGENT, TEST = "bot/agents/echo.py", "tests/agents/test_echo.py"
-HONEST = Path(__file__).with_name("corpus") / "honest"
+HONEST = Path(__file__).parents[1] / "hostile" / "honest"
+# A project as a coder would write it, in the style that linter and type checker ask for.
+PROJECT = (
+    *(f"bot/agents/{name}" for name in ("diary", "echo", "quests", "router_like", "two_step", "writer")),
+    *(f"bot/schemas/{name}" for name in ("entries", "goals", "ideas", "notes", "places")),
+    *(f"bot/tools/{name}" for name in ("calendar_days", "dice", "export", "money", "notes", "parallel", "search")),
+    *(f"bot/tools/{name}" for name in ("shopping", "validated")),
+    *(f"tests/agents/test_{name}" for name in ("echo", "quests")),
+    *(f"tests/tools/test_{name}" for name in ("dice", "money", "shopping")),
+)
 FILES = {
-    AGENT: (HONEST / "bot.agents.echo.py.txt").read_text("utf-8"),
-    TEST: (HONEST / "tests.agents.test_echo.py.txt").read_text("utf-8"),
+    AGENT: (HONEST / f"{AGENT}.txt").read_text("utf-8"),
+    TEST: (HONEST / f"{TEST}.txt").read_text("utf-8"),
 }
 
 Make = Callable[..., base.Subject]
@@ -67,10 +76,7 @@ async def test_honest_change_passes_every_check_in_order(make: Make) -> None:
 
 
 async def test_whole_honest_project_passes(make: Make, empty_url: str) -> None:
-    samples = {
-        path.name.removesuffix(".py.txt").replace(".", "/") + ".py": path.read_text("utf-8")
-        for path in HONEST.glob("*.py.txt")
-    }
+    samples = {f"{path}.py": (HONEST / f"{path}.py.txt").read_text("utf-8") for path in PROJECT}
     verdicts = await checks.verify(dataclasses.replace(make(samples), database_url=empty_url))
     assert [text(verdict) for verdict in verdicts if not verdict.passed] == []
 
@@ -234,8 +240,8 @@ async def test_lint_of_unreadable_code_is_a_finding(make: Make) -> None:
     assert f"{AGENT}:1: " in text(await lint.LintCheck()(make({AGENT: "def x(:\n"})))
 
 
-async def test_types_are_checked_by_our_settings_and_only_in_changed_files(make: Make) -> None:
-    wrong = '"""X."""\n\n\ndef x() -> int:\n    """X."""\n    return ""\n'
+async def test_types_are_checked_by_our_settings_in_spite_of_comments_and_only_in_changed_files(make: Make) -> None:
+    wrong = '"""X."""\n\n\ndef x() -> int:\n    """X."""\n    return ""  # type: ignore\n'
     subject = make({AGENT: wrong}, extra={"bot/agents/old.py": wrong, "pyrefly.toml": 'preset = "off"'})
     verdict = await typecheck.TypecheckCheck()(subject)
     assert [finding.partition(": ")[0] for finding in verdict.findings] == [f"{AGENT}:6"]

@@ -1,7 +1,6 @@
-"""What the reviewer lets through and what it does not, held against a corpus of both.
+"""How the reviewer reads: bytes before words before trees, and in a process whose death is a refusal.
 
-`corpus/attack` holds one technique per file, whose first line names the rule that must refuse it; `corpus/honest` holds
-a small project as a coder would write it. The files end in `.txt`, so that no tool takes them for ours.
+What it lets through and what it does not is held against the corpora in `tests/hostile`.
 """
 
 from __future__ import annotations
@@ -11,18 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import persais_core
 from persais_core.checks import base, imports, reviewer
+from persais_core.checks.reviewer import strangers
 from persais_core.security import sandbox
 
-CORPUS = Path(__file__).with_name("corpus")
-ATTACKS = sorted((CORPUS / "attack").glob("*.py.txt"))
-HONEST = sorted((CORPUS / "honest").glob("*.py.txt"))
 HEAD = '"""Nothing."""\n\n'
-
-
-def project_path(sample: Path) -> str:
-    """`bot.agents.echo.py.txt` stands for `bot/agents/echo.py`."""
-    return sample.name.removesuffix(".py.txt").replace(".", "/") + ".py"
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +25,10 @@ def allowed() -> reviewer.Allowed:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that holds the honest samples and a helper for those who import through it."""
+    """A project without files."""
     made = tmp_path_factory.mktemp("project")
-    for sample in HONEST:
-        path = made / project_path(sample)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(sample.read_bytes())
-    (made / "bot/tools/helper.py").write_text('"""Helper."""\n\nimport json\n\nTEXT = json.dumps({})\n')
+    (made / "bot/agents").mkdir(parents=True)
     return made
-
-
-@pytest.mark.parametrize("sample", HONEST, ids=project_path)
-def test_honest_code_passes(sample: Path, root: Path, allowed: reviewer.Allowed) -> None:
-    assert reviewer.review(project_path(sample), sample.read_bytes(), reviewer.Project(str(root)), allowed) == []
-
-
-@pytest.mark.parametrize("sample", ATTACKS, ids=lambda path: path.name.removesuffix(".py.txt"))
-def test_attack_is_refused(sample: Path, root: Path, allowed: reviewer.Allowed) -> None:
-    content = sample.read_bytes()
-    rule = content.split(b"\n", 1)[0].decode().removeprefix("# refused: ")
-    path = "tests/agents/test_x.py" if sample.name.startswith("test_") else "bot/agents/x.py"
-    found = reviewer.review(path, content, reviewer.Project(str(root)), allowed)
-    assert rule in {finding.rule for finding in found}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +51,7 @@ def test_attack_is_refused(sample: Path, root: Path, allowed: reviewer.Allowed) 
         (HEAD.encode() + "X = 'a\ue000b'\n".encode(), "hidden-character"),
         (HEAD.encode() + "X = 'a\U000e0041b'\n".encode(), "hidden-character"),
         (HEAD.encode() + b"X = 1;" + b" " * 400 + b"Y = 2\n", "line-length"),
-        (HEAD.encode() + b"X = " + b"(" * 150 + b"1" + b")" * 150 + b"\n", "size"),
+        (HEAD.encode() + b"X = " + b"(" * 250 + b"1" + b")" * 250 + b"\n", "size"),
         (HEAD.encode() + b"X = " + b"-" * 190 + b"1\n", "size"),
         (HEAD.encode() + b"X = [\n" + b"1,\n" * 40_000 + b"]\n", "size"),
     ],
@@ -142,6 +117,25 @@ def test_no_allowed_name_is_a_module() -> None:
         if isinstance(getattr(importlib.import_module(module), name, None), types.ModuleType)
     ]
     assert leaks == []
+
+
+def test_attributes_of_strangers_are_known() -> None:
+    """Whoever gives the context or a message another attribute adds its name to `reviewer/strangers.py`."""
+    import importlib
+
+    from persais_core.agents.context import TurnContext
+    from persais_core.testing.contexts import ScriptedModel
+    from persais_core.tools.context import StoreContext
+
+    lists = reviewer.Allowed.read(str(imports.ALLOWED), public=persais_core.__all__)
+    kinds: list[object] = [TurnContext, StoreContext, ScriptedModel]
+    for module, names in lists.modules.items():
+        # a logger is never a value
+        kinds += [getattr(importlib.import_module(module), name, None) for name in names - {"Logger"}]
+    classes = {base for kind in kinds if isinstance(kind, type) for base in kind.__mro__ if base is not object}
+    immutable = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
+    found = {name for one in classes if not one.__flags__ & immutable for name in vars(one) if not name.startswith("_")}
+    assert found - strangers.NAMES == set()
 
 
 async def test_check_names_file_line_rule_and_remedy(root: Path, tmp_path: Path) -> None:

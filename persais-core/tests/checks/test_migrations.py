@@ -71,8 +71,8 @@ def make(tmp_path: Path, box: sandbox.Sandbox, own_url: str, kept: list[app_sql.
     return build
 
 
-async def check(subject: base.Subject) -> changes.Verdict:
-    return await checks.ask(migrations.MigrationsCheck(seconds=5), subject)
+async def check(subject: base.Subject, seconds: float = 30) -> changes.Verdict:
+    return await checks.ask(migrations.MigrationsCheck(seconds=seconds), subject)
 
 
 def text(verdict: changes.Verdict) -> str:
@@ -115,14 +115,14 @@ async def test_a_table_goes_only_when_the_changed_file_declared_it_before(
 ) -> None:
     await check(make({NOTES: SOURCE}))
     tables.run(own_url, kept[-1].safe.up)
-    renamed = SOURCE.replace('"agent_notes"', '"agent_letters"')
+    renamed = SOURCE.replace('"agent_notes"', '"agent_papers"')
     await check(make({NOTES: renamed}, {NOTES: SOURCE}))
     assert [(step.kind, step.table) for step in kept[-1].operations] == [
-        ("add-table", "agent_letters"),
+        ("add-table", "agent_papers"),
         ("drop-table", "agent_notes"),
     ]
-    other = SOURCE.replace('"agent_notes"', '"agent_letters"').replace("class Note", "class Letter")
-    await check(make({"bot/schemas/letters.py": other}))
+    other = SOURCE.replace('"agent_notes"', '"agent_papers"').replace("class Note", "class Paper")
+    await check(make({"bot/schemas/papers.py": other}))
     assert [step.kind for step in kept[-1].operations] == ["add-table"]
 
 
@@ -167,7 +167,7 @@ async def test_hostile_schemas_are_refused(
     make: Make, own_url: str, kept: list[app_sql.Migration], source: str, said: str
 ) -> None:
     before = _everything(own_url)
-    verdict = await check(make({NOTES: source}))
+    verdict = await check(make({NOTES: source}), seconds=5)
     assert not verdict.passed
     assert said in text(verdict)
     assert kept == []

@@ -54,8 +54,9 @@ class Subject:
         sandbox: runs what must be run.
         scratch: folder for copies and reports; the caller makes and removes it.
         examples: the text of each file of examples that belongs to the change, by its path, as we wrote it.
-        former: the text that each changed schema file had before, by its path.
+        former: the text that each changed schema or test file had before, by its path.
         database_url: a direct address of the bot's database, on which changes of the tables are tried with a copy.
+        allowed_more: the owner's own `allowed.toml` as it stands in the base commit; empty when there is none.
         keep: is given the change of the tables that was proven, also where it is none.
     """
 
@@ -68,6 +69,7 @@ class Subject:
     examples: Mapping[str, str] = field(default_factory=dict)
     former: Mapping[str, str] = field(default_factory=dict)
     database_url: str | None = None
+    allowed_more: str = ""
     keep: Callable[[app_sql.Migration], Awaitable[None]] | None = None
 
     @property

@@ -50,22 +50,48 @@ class MigrationsCheck:
 
     async def __call__(self, subject: base.Subject) -> changes.Verdict:
         """Render the schemas, and prove the way from the tables of today to them."""
-        paths = [file.path for file in subject.changed if file.path.startswith(FOLDER)]
-        if not paths:
+        if not changed_schemas(subject):
             await _keep(subject, app_sql.Migration())
             return base.passed(NAME, "no schema changed")
         if subject.database_url is None:
             return base.failed(NAME, "no database", ["the schemas changed, and there is no database to try it on"])
-        written = [base.read(subject, path).decode("utf-8", "replace") for path in paths if path in subject.written]
-        former = {table for path in paths for table in TABLE.findall(subject.former.get(path, ""))}
-        spoken_of = former | {table for text in written for table in TABLE.findall(text)}
         try:
-            wanted = await render(subject.root, subject.scratch, subject.sandbox, seconds=self._seconds)
-            migration, rows = await asyncio.to_thread(_prove, subject.database_url, wanted, spoken_of, former)
+            migration, rows = await propose(subject, seconds=self._seconds)
         except (app_schema.SchemaError, app_proof.ProofError) as error:
             return base.failed(NAME, "not possible", [str(error)])
         await _keep(subject, migration)
         return base.passed(NAME, _summary(migration, rows))
+
+
+def changed_schemas(subject: base.Subject) -> list[str]:
+    """The changed files that are schemas."""
+    return [file.path for file in subject.changed if file.path.startswith(FOLDER)]
+
+
+async def propose(
+    subject: base.Subject, *, proves: bool = True, seconds: float = SECONDS
+) -> tuple[app_sql.Migration, int]:
+    """The way from the tables of today to the schemas of a candidate, and with how many records it was tried.
+
+    Args:
+        subject: with the address of the bot's database, which is read and nothing else; the trial has one of its own.
+        proves: whether it is tried: up, down and up again. Without that, no records.
+        seconds: wall clock for reading the schemas.
+
+    Raises:
+        SchemaError: the schemas cannot be imported, or declare something that cannot be stored.
+        ProofError: the trial failed.
+        DatabaseError: there is no database, or it does not answer.
+        SandboxError: the sandbox does not run here.
+    """
+    if subject.database_url is None:
+        raise errors.DatabaseError("there is no database to try it on")
+    paths = changed_schemas(subject)
+    written = [base.read(subject, path).decode("utf-8", "replace") for path in paths if path in subject.written]
+    former = {table for path in paths for table in TABLE.findall(subject.former.get(path, ""))}
+    spoken_of = former | {table for text in written for table in TABLE.findall(text)}
+    wanted = await render(subject.root, subject.scratch, subject.sandbox, seconds=seconds)
+    return await asyncio.to_thread(_prove, subject.database_url, wanted, spoken_of, former, proves)
 
 
 async def _keep(subject: base.Subject, migration: app_sql.Migration) -> None:
@@ -136,9 +162,9 @@ def _cause(raw: bytes) -> str | None:
 
 
 def _prove(
-    url: str, wanted: app_schema.Schema, spoken_of: Collection[str], former: Collection[str]
+    url: str, wanted: app_schema.Schema, spoken_of: Collection[str], former: Collection[str], proves: bool
 ) -> tuple[app_sql.Migration, int]:
-    """The migration to the schemas, proven, and with how many records."""
+    """The migration to the schemas, and with how many records it was proven."""
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             now = app_schema.observe(connection)
@@ -153,4 +179,4 @@ def _prove(
     # Names what is kept aside, so that a day can be read from it and no other change has the same.
     tag = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}_{secrets.token_hex(2)}"
     migration = app_sql.write(steps, tag=tag)
-    return migration, app_proof.prove(url, now, wanted, migration) if steps else 0
+    return migration, app_proof.prove(url, now, wanted, migration) if steps and proves else 0

@@ -22,6 +22,7 @@ from persais_core.security import sandbox
 NAME = "tests"
 SECONDS = 60.0
 LIMITS = sandbox.Limits(processes=32, address_bytes=8 << 30)
+ENVIRONMENT = {"PERSAIS_SANDBOX": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 SETTINGS = """[pytest]
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
@@ -51,6 +52,8 @@ class TestsCheck:
             if any(path.startswith("bot/") for path in subject.written):
                 return base.failed(NAME, "no tests", ["there is no test; write one test function for each behaviour"])
             return base.passed(NAME, "no tests")
+        if missing := await asyncio.to_thread(_taken_away, subject, tree):
+            return base.failed(NAME, "tests are missing", missing)
         settings = subject.scratch / "tests"
         settings.mkdir(exist_ok=True)
         settings.chmod(0o755)  # whatever our umask is: the sandbox may have a uid of its own
@@ -63,12 +66,11 @@ class TestsCheck:
             *("-p", "pytest_asyncio.plugin", "-p", "persais_core.testing.plugin", "-q", "--tb=short", "--no-header"),
             *("--color=no", "--maxfail=10", f"--basetemp={tree / '.tmp' / 'pytest'}", str(tree / "tests")),
         )
-        env = {"PERSAIS_SANDBOX": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         found = await report.of_trial(
             subject.sandbox,
             arguments,
             folder=tree,
-            env=env,
+            env=ENVIRONMENT,
             limits=LIMITS,
             timeout_seconds=self._seconds,
             readable=(settings,),
@@ -131,6 +133,31 @@ def _expected(tree: Path) -> set[tuple[str, str]]:
             continue
         found.update(_functions(module, body))
     return found
+
+
+def _taken_away(subject: base.Subject, tree: Path) -> list[str]:
+    """Changed files that lost test functions, or never got one: what is not there cannot fail."""
+    findings = []
+    for file in subject.changed:
+        if not file.path.startswith("tests/") or not file.path.endswith(".py"):
+            continue
+        now = _count((tree / file.path).read_bytes()) if (tree / file.path).is_file() else 0
+        before = _count(subject.former.get(file.path, "").encode()) or 0
+        if now is None:
+            continue  # no Python: the run itself says what is wrong with it
+        if now < before:
+            findings.append(f"{file.path}: holds {now} test functions of {before}; replace tests, never remove one")
+        elif not now:
+            findings.append(f"{file.path}: holds no test; write one test function for each behaviour")
+    return findings
+
+
+def _count(source: bytes) -> int | None:
+    """How many test functions stand in a file; None where it is no Python."""
+    try:
+        return sum(1 for _ in _functions("", ast.parse(source).body))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _functions(where: str, body: list[ast.stmt]) -> Iterator[tuple[str, str]]:

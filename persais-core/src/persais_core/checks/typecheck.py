@@ -69,6 +69,7 @@ def _write_settings(folder: Path, tree: Path) -> None:
         f'python-version = "{sys.version_info.major}.{sys.version_info.minor}"',
         f'python-platform = "{sys.platform}"',
         "skip-interpreter-query = true",
+        "enabled-ignores = []",  # comments that silence it are the candidate's
         "[errors]",
         *(f"{kind} = false" for kind in QUIET),
     ]

@@ -2,14 +2,19 @@
 
 Judged is what differs from the last commit of the project, with untracked files. Which files a person may touch is
 their own business, so the paths check is left out unless asked for.
+
+With `--as` one file is judged by what it holds, and with `--paths` a list of paths by their names; neither needs a
+project. Whatever goes wrong in these two counts as refused, so a gate that calls them never fails open.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,13 +23,37 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+LONGEST = 60.0  # seconds that one file or list may take
+
 
 @app.command()
 def check(
+    file: Annotated[Path | None, typer.Argument(help="The file to judge, with --as.", show_default=False)] = None,
     only: Annotated[list[str] | None, typer.Option(help="A check to ask; may be given several times.")] = None,
     root: Annotated[Path | None, typer.Option(help="The project; by default the one you are in.")] = None,
+    as_: Annotated[
+        str | None, typer.Option("--as", metavar="PATH", help="Judge FILE as if it stood here: bot/agents/x.py.")
+    ] = None,
+    paths: Annotated[
+        str | None, typer.Option(metavar="LIST.JSON", help="Judge a list of paths and modes; - reads it from stdin.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (with --as and --paths).")] = False,
 ) -> None:
-    """Ask the checks about what you changed."""
+    """Ask the checks about what you changed.
+
+    With --as or --paths the exit code is 0 when nothing was found, 1 when something was, and 2 when it could not be
+    judged, which counts as refused.
+    """
+    if as_ is not None or paths is not None:
+        if (as_ is None) is (paths is None) or (file is None) is not (as_ is None) or only or root:
+            raise typer.BadParameter("give --as PATH and a FILE, or --paths LIST.json, and no other option but --json")
+        answer = _guarded(
+            _single(as_, file) if as_ is not None and file is not None else _listed(str(paths)), as_ or ""
+        )
+        _print(answer, as_json=as_json)
+        raise typer.Exit({"clean": 0, "findings": 1}.get(str(answer["verdict"]), 2))
+    if file is not None or as_json:
+        raise typer.BadParameter("a FILE and --json go with --as or --paths")
     from persais_core import checks, errors
     from persais_core.templates import engine
 
@@ -36,8 +65,82 @@ def check(
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else 1)
 
 
+def _guarded(work: Awaitable[dict[str, Any]], path: str) -> dict[str, Any]:
+    """Do the work; whatever goes wrong in it is an answer too."""
+    from persais_core import errors
+
+    async def limited() -> dict[str, Any]:
+        return await asyncio.wait_for(work, LONGEST)
+
+    try:
+        return asyncio.run(limited())
+    except errors.PersaisError as error:
+        reason = str(error)
+    except TimeoutError:
+        reason = f"judging it took more than {LONGEST:g} s"
+    except Exception as error:  # a gate that ends in a traceback might be taken for one that is not there
+        reason = f"judging it failed ({type(error).__name__})"
+    return _answer(path, "error", [{"line": 1, "rule": "unreadable", "message": reason, "instead": ""}])
+
+
+def _answer(path: str, verdict: str, findings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"path": path, "verdict": verdict, "findings": list(findings)}
+
+
+async def _single(path: str, file: Path) -> dict[str, Any]:
+    from persais_core.checks import single
+
+    found = await single.judge(path, file, more=await _owners_lists())
+    return _answer(path, found.verdict, [row._asdict() for row in found.findings])
+
+
+async def _listed(name: str) -> dict[str, Any]:
+    from persais_core.checks import base, listed, single
+
+    def read() -> str:
+        if name == "-":
+            return typer.get_text_stream("stdin").read(listed.MAX_LIST + 1)
+        return single.read(Path(name), listed.MAX_LIST).decode("utf-8", "surrogateescape")
+
+    text = await asyncio.to_thread(read)
+    if len(text) > listed.MAX_LIST:
+        raise base.CheckError(f"the list has more than {listed.MAX_LIST // 1_000_000} MB; shorten it")
+    troubles = await asyncio.to_thread(lambda: listed.judge(listed.read(text)))
+    rows = [{"path": one.shown, **single.row(1, one.rule, one.text)._asdict()} for one in troubles]
+    return _answer(name, "findings" if rows else "clean", rows)
+
+
+async def _owners_lists() -> str:
+    """The owner's own lists, where we are in a project that has some: as they were committed, not as they lie here."""
+    from persais_core.checks import imports
+
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "bot").is_dir() and (folder / "pyproject.toml").is_file():
+            if not (folder / ".git").exists() or not (folder / imports.OWNERS).is_file():
+                return ""
+            from persais_core.git.repository import Repository
+
+            repository = Repository(folder)
+            return await imports.owners_lists(repository, await repository.head())
+    return ""
+
+
+def _print(answer: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    for row in answer["findings"]:
+        where = row.get("path") or f"{answer['path']}:{row['line']}"
+        typer.echo(f"{where}: {row['rule']}: {row['message']}" + (f"; {row['instead']}" if row["instead"] else ""))
+    typer.echo(
+        {"clean": "✅ clean", "findings": "❌ refused"}.get(answer["verdict"], "❌ could not be judged: refused")
+    )
+
+
 async def _ask(folder: Path, names: tuple[str, ...]) -> tuple[Verdict, ...]:
     from persais_core import checks, errors, settings
+    from persais_core.checks import imports
     from persais_core.checks.base import ChangedFile, Subject
     from persais_core.cli import workplace
     from persais_core.git.repository import Repository
@@ -74,5 +177,6 @@ async def _ask(folder: Path, names: tuple[str, ...]) -> tuple[Verdict, ...]:
             sandbox=Sandbox(secrets_present=config.holds_secrets, allow_unsandboxed=config.allow_unsandboxed),
             scratch=Path(scratch),
             database_url=url,
+            allowed_more=await imports.owners_lists(repository, base),
         )
         return await checks.verify(subject, names=names, tell=tell)

@@ -1,0 +1,148 @@
+"""Types: pydantic and SQLAlchemy evaluate them, and the texts in them."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from persais_core.checks.reviewer import characters
+from persais_core.checks.reviewer.attributes import Attributes
+from persais_core.checks.reviewer.bindings import BUILTINS
+from persais_core.checks.reviewer.names import FIELDS, NEVER_HIDDEN, Scope
+
+# Fixtures that reach into the test run itself.
+CLOSED_FIXTURES = {
+    *("monkeypatch", "request", "pytester", "testdir", "mocker", "pytestconfig", "config", "cache", "record_property"),
+    *("record_testsuite_property", "record_xml_attribute", "tmp_path_factory", "tmpdir_factory", "doctest_namespace"),
+    *("event_loop_policy", "unused_tcp_port_factory", "subtests"),
+}
+
+
+class Annotations(Attributes):
+    """Judges annotations, parameters and other places where types stand."""
+
+    def annotation(self, node: ast.expr) -> None:
+        """A type: names and subscripts. pydantic and SQLAlchemy evaluate it, strings in it too."""
+        match node:
+            case ast.Constant(value=str(text)):
+                try:
+                    inner = ast.parse(text.strip(), mode="eval").body
+                except (SyntaxError, ValueError, MemoryError, RecursionError):
+                    self.refuse(node, "annotation", f"{text[:40]!r} is no type")
+                    return
+                for part in ast.walk(inner):
+                    ast.copy_location(part, node)
+                self.annotation(inner)
+            case ast.Subscript(value=value, slice=index):
+                self.annotation(value)
+                name = self.full_name(value)
+                if name == "typing.Literal":
+                    self.expression(index)
+                elif name == "typing.Annotated" and isinstance(index, ast.Tuple):
+                    self.annotation(index.elts[0])
+                    for extra in index.elts[1:]:
+                        outside, self.functions = self.functions, 0
+                        if isinstance(extra, ast.Call) and self.full_name(extra.func) in FIELDS:
+                            self.field(extra, is_dataclass=False)
+                        else:
+                            self.expression(extra)
+                        self.functions = outside
+                else:
+                    self.annotation(index)
+            case ast.Tuple(elts=items) | ast.List(elts=items):
+                for item in items:
+                    self.annotation(item)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                self.annotation(left)
+                self.annotation(right)
+            case ast.Attribute(value=ast.Name() as kind, attr="args" | "kwargs") if self.full_name(kind) is None:
+                self.annotation(kind)  # of a ParamSpec
+            case ast.Name() | ast.Attribute():
+                self.mention(node)
+                if not self.is_type_name(node):
+                    self.refuse(node, "annotation", f"{ast.unparse(node)[:40]} may hold a text; name the type itself")
+            case ast.Constant(value=None) | ast.Constant(value=int()):
+                return
+            case ast.Constant() if node.value is ...:
+                return
+            case _:
+                self.refuse(node, "annotation", f"{ast.unparse(node)[:40]!r} is no plain type; name the type")
+
+    def is_type_name(self, node: ast.Name | ast.Attribute) -> bool:
+        """Whether a name in an annotation is a type and can be no text, which would be evaluated."""
+        if isinstance(node, ast.Attribute):
+            full = self.full_name(node) or ""
+            module, _, name = full.rpartition(".")
+            if module.startswith("bot."):
+                return self.project.makes_type(module, name)
+            return bool(full)
+        for scope in reversed(self.scopes if self.is_evaluated else ()):
+            if scope.is_function and node.id in scope.names:
+                return node.id in scope.kinds
+            if not scope.is_function and node.id in scope.texts:
+                return False
+        if node.id in self.names:
+            module, _, name = self.names[node.id].rpartition(".")
+            return not module.startswith("bot.") or self.project.makes_type(module, name)
+        # What is bound nowhere is no type either, but says so itself as soon as it is used.
+        return node.id in self.types or node.id not in self.shared
+
+    def type_alias(self, node: Any) -> None:
+        """`type X = …`, since Python 3.12: pydantic evaluates it as it does annotations."""
+        self.expression(node.name)
+        self.scopes.append(self.type_parameters(node))
+        self.annotation(node.value)
+        self.scopes.pop()
+
+    def type_parameters(self, node: ast.AST) -> Scope:
+        """What stands in brackets behind a name since Python 3.12."""
+        found = frozenset(str(parameter.name) for parameter in getattr(node, "type_params", ()))
+        for parameter in getattr(node, "type_params", ()):
+            if getattr(parameter, "bound", None) is not None:
+                self.annotation(parameter.bound)
+            if getattr(parameter, "default_value", None) is not None:
+                self.annotation(parameter.default_value)
+        return Scope(is_function=True, names=found, sure=found, kinds=found, is_brackets=True)
+
+    def arguments(self, found: ast.arguments, *, is_annotated: bool) -> None:
+        """Parameters and their defaults."""
+        everything = [*found.posonlyargs, *found.args, *found.kwonlyargs, found.vararg, found.kwarg]
+        for argument in everything:
+            if argument is None:
+                continue
+            self.parameter(argument)
+            if self.is_test and argument.arg in CLOSED_FIXTURES:
+                self.refuse(argument, "test", f"{argument.arg} reaches into the test run; test with plain values")
+            if is_annotated and argument.annotation:
+                self.annotation(argument.annotation)
+        for default in (*found.defaults, *found.kw_defaults):
+            if default is not None:
+                self.expression(default)
+
+    def parameter(self, argument: ast.arg) -> None:
+        """A parameter. It may have the name of a builtin, as that is out of reach then."""
+        if argument.arg not in BUILTINS or argument.arg in NEVER_HIDDEN or not characters.is_name(argument.arg):
+            self.variable(argument, argument.arg)
+
+    def variable(self, node: ast.AST, name: str | None) -> None:
+        """A name that is bound by other means than an assignment."""
+        if name:
+            self.name(ast.copy_location(ast.Name(name, ast.Store()), node))
+
+    def type_maker(self, node: ast.Call) -> None:
+        """`TypeVar("T", bound=X)`: what is no setting is a type, and a text there would be evaluated."""
+        for keyword in node.keywords:
+            if not (isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, bool)):
+                self.typed(keyword.value)
+        for index, argument in enumerate(node.args):
+            if index:
+                self.typed(argument)
+            else:
+                self.expression(argument)
+
+    def typed(self, node: ast.expr) -> None:
+        """A type that is an argument: it is written out, without quotes."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.refuse(node, "annotation", "name the type, without quotes")
+        else:
+            self.annotation(node)
