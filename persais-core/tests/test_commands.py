@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from persais_core.commands import Command, Outcome, run, start
+from persais_core.commands import Command, Outcome, run
 
 
 def python(code: str, cwd: Path, **options: object) -> Command:
@@ -169,44 +169,3 @@ async def test_only_the_descriptors_that_are_handed_over_are_open(tmp_path: Path
 async def test_many_at_once_do_not_mix(tmp_path: Path) -> None:
     outcomes = await asyncio.gather(*(run(Command(("/bin/echo", str(number)), tmp_path)) for number in range(20)))
     assert [outcome.stdout for outcome in outcomes] == [f"{number}\n" for number in range(20)]
-
-
-async def test_a_started_program_gets_its_input_later(tmp_path: Path) -> None:
-    process = await start(python("import sys; print('ready'); print(sys.stdin.read())", tmp_path))
-    assert not process.has_ended
-    outcome = await process.finish(b"later", timeout_seconds=30)
-    assert (outcome.stdout, outcome.exit_code) == ("ready\nlater\n", 0)
-    assert process.has_ended
-
-
-async def test_what_a_started_program_says_meanwhile_does_not_stop_it(tmp_path: Path) -> None:
-    process = await start(python("print('x' * 3_000_000); open('said', 'w').close(); input()", tmp_path))
-    async with asyncio.timeout(20):
-        while not (tmp_path / "said").exists():
-            await asyncio.sleep(0.01)
-    outcome = await process.finish(b"\n", timeout_seconds=30)
-    assert outcome
-    assert outcome.output_cut
-
-
-async def test_a_started_program_that_ends_is_noticed(tmp_path: Path) -> None:
-    process = await start(python("raise SystemExit(3)", tmp_path))
-    await process.ended()
-    assert process.has_ended
-    assert (await process.finish(b"too late", timeout_seconds=30)).exit_code == 3
-
-
-async def test_a_started_program_can_be_ended_with_its_children(tmp_path: Path) -> None:
-    code = "import subprocess, time; print(subprocess.Popen(['sleep', '300']).pid, file=open('child', 'w', 1)); input()"
-    process = await start(python(code, tmp_path))
-    async with asyncio.timeout(20):
-        while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
-            await asyncio.sleep(0.01)
-    await process.end()
-    await gone(process.pid)
-    await gone(int((tmp_path / "child").read_text()))
-
-
-async def test_a_program_that_is_not_there_cannot_be_started(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        await start(Command(("no-such-program-here",), tmp_path))

@@ -70,38 +70,25 @@ async def run(command: Command, *, on_line: Callable[[str], None] | None = None)
     """
     started = time.monotonic()
     try:
-        process = await start(command, on_line=on_line)
+        child = await asyncio.create_subprocess_exec(
+            *command.argv,
+            cwd=command.cwd,
+            env=dict(command.env),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=command.pass_fds,
+        )
     except OSError as error:
         missing = command.argv[0] if command.cwd.is_dir() else command.cwd
         return Outcome(127, "", f"{missing}: {error.strerror}", time.monotonic() - started)
-    return await process.finish(command.stdin, timeout_seconds=command.timeout_seconds)
+    process = _Process(child, max_output_bytes=command.max_output_bytes, on_line=on_line)
+    return await process.finish(command.stdin, command.timeout_seconds, started)
 
 
-async def start(command: Command, *, on_line: Callable[[str], None] | None = None) -> Process:
-    """Start a command whose input comes later, by `Process.finish`.
-
-    Args:
-        command: what to run; its `stdin` and `timeout_seconds` do not count.
-        on_line: called with each line of stderr as it arrives.
-
-    Raises:
-        OSError: the program or its folder is not there, or the system gives no more processes.
-    """
-    child = await asyncio.create_subprocess_exec(
-        *command.argv,
-        cwd=command.cwd,
-        env=dict(command.env),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        pass_fds=command.pass_fds,
-    )
-    return Process(child, max_output_bytes=command.max_output_bytes, on_line=on_line)
-
-
-class Process:
-    """A command that was started and waits for its input. It is made by `start`, and ends by `finish` or `end`."""
+class _Process:
+    """A command that was started and waits for its input."""
 
     def __init__(
         self, child: asyncio.subprocess.Process, *, max_output_bytes: int, on_line: Callable[[str], None] | None
@@ -112,31 +99,8 @@ class Process:
         # Read from the first moment: a pipe that nobody empties would stop the child.
         self._work = asyncio.gather(self._read(child.stdout, None), self._read(child.stderr, on_line), child.wait())
 
-    @property
-    def pid(self) -> int:
-        """Number of the process, and of its group."""
-        return self._child.pid
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has ended by itself."""
-        return self._child.returncode is not None
-
-    async def ended(self) -> None:
-        """Return when it has ended by itself."""
-        await self._child.wait()
-
-    async def finish(self, stdin: bytes, *, timeout_seconds: float) -> Outcome:
-        """Give it its input and wait for its end or the deadline.
-
-        Args:
-            stdin: bytes given on standard input, then end of file.
-            timeout_seconds: wall clock from now until the process group is ended.
-
-        Returns:
-            The outcome, its seconds counted from now.
-        """
-        started = time.monotonic()
+    async def finish(self, stdin: bytes, timeout_seconds: float, started: float) -> Outcome:
+        """Give it its input and wait for its end or the deadline."""
         work = asyncio.gather(self._work, self._feed(stdin))
         timed_out = False
         try:
@@ -145,18 +109,12 @@ class Process:
             timed_out = True
         except asyncio.CancelledError:
             # Whoever cancels us wants the child gone, and nothing of it left pending.
-            _signal_group(self.pid, signal.SIGKILL)
+            _signal_group(self._child.pid, signal.SIGKILL)
             await asyncio.wait([work])
             raise
-        await _end_group(self.pid, asyncio.shield(work), gently=timed_out)
+        await _end_group(self._child.pid, asyncio.shield(work), gently=timed_out)
         (stdout, stderr, exit_code), _ = await work
         return Outcome(exit_code, stdout, stderr, time.monotonic() - started, timed_out, self._cut)
-
-    async def end(self) -> None:
-        """End it with its whole group; it gets no input any more."""
-        _signal_group(self.pid, signal.SIGKILL)
-        self._stdin.close()
-        await asyncio.wait([self._work])
 
     async def _read(self, stream: asyncio.StreamReader, tell: Callable[[str], None] | None) -> str:
         kept, line = bytearray(), bytearray()

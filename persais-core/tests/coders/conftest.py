@@ -1,7 +1,6 @@
 """A scripted model on loopback, aider's environment, and a small tree to work on."""
 
 import os
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -10,16 +9,18 @@ from typing import Any
 import pytest
 import uvicorn
 from scripted_model import KEY, ScriptedServer
+from stand_in_driver import StandIn
 
+from persais_core import sockets
 from persais_core.coders.aider import AiderCoder
 from persais_core.coders.base import CodeJob
+from persais_core.security.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")
 def model_server() -> Iterator[ScriptedServer]:
     scripted = ScriptedServer()
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+    listening = sockets.listen("127.0.0.1", 0)
     scripted.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
     server = uvicorn.Server(uvicorn.Config(scripted.app(), log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listening],))
@@ -32,13 +33,26 @@ def model_server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture(scope="session")
-async def aider() -> AsyncIterator[AiderCoder]:
+async def aider(box: Sandbox) -> AsyncIterator[AiderCoder]:
     """The real thing: from PERSAIS_AIDER_VENV as it is, else made in the repository's `.persais`."""
     given = os.environ.get("PERSAIS_AIDER_VENV")
-    coder = AiderCoder(Path(given) if given else Path(__file__).parents[3] / ".persais" / "aider-venv")
+    venv = Path(given) if given else Path(__file__).parents[3] / ".persais" / "aider-venv"
+    coder = AiderCoder(venv, box)
     if not given:
         await coder.prepare(print)
     yield coder
+
+
+@pytest.fixture(scope="session")
+def box() -> Sandbox:
+    """Walls where there are any; nothing here is secret."""
+    return Sandbox(secrets_present=False)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, box: Sandbox) -> StandIn:
+    """A coder without aider."""
+    return StandIn(tmp_path / "stand-in", box)
 
 
 @pytest.fixture

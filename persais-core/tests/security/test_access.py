@@ -180,3 +180,17 @@ async def test_codes_are_hard_to_guess_and_easy_to_read(database: Database) -> N
     codes = {await door.new_code() for _ in range(20)}
     assert len(codes) == 20
     assert all(len(code) == 14 and not set(code) & set("IO01l") for code in codes)
+
+
+async def test_who_tries_to_claim_again_and_again_is_an_alarm(database: Database, sql: psycopg.AsyncConnection) -> None:
+    door = access(database, admins=(ANN.id,))
+    for _ in range(4):
+        assert await door.claim(BOB, "AAAA-BBBB-CCCC") is Claim.CLOSED
+    rows = await (await sql.execute("select action, outcome, alarm from persais.audit order by id")).fetchall()
+    assert rows == [("claim", "refused", None)] * 2 + [("claim", "refused", "claim")] * 2
+
+
+async def test_a_strangers_tap_is_an_alarm(database: Database, sql: psycopg.AsyncConnection) -> None:
+    await access(database).refuse_tap(BOB)
+    rows = await (await sql.execute("select actor, action, outcome, alarm from persais.audit")).fetchall()
+    assert rows == [(BOB.id, "tap", "refused", "tap")]

@@ -16,6 +16,16 @@ from persais_core.security import redact
 SECRET = "p@ss w0rd/+&=?"
 
 
+@pytest.mark.parametrize("part", ["a", "a.", "-eyJ", "a://", "a://b:", "postgres://a:"])
+def test_a_long_text_without_blanks_is_read_once_and_not_from_each_of_its_characters(part: str) -> None:
+    text = part * (60_000 // len(part))  # half a minute, if it were
+    assert (
+        redact.Redactor()
+        .text(f"{text} postgres://bot:hunter2@db.internal/x")
+        .endswith(f"{text[-20:]} postgres://bot:{redact.HIDDEN}@db.internal/x")
+    )
+
+
 @pytest.mark.parametrize(
     "written",
     [
@@ -45,6 +55,10 @@ KEYS = {
     "telegram": "123456789:" + "AAE" + "x" * 32,
     "github": "ghp_" + "A1b2" * 9,
     "aws": "AKIA" + "IOSFODNN7EXAMPLE",
+    "stripe": "sk_" + "live_" + "51Hx9f" * 4,
+    "sendgrid": "SG." + "a1B2c3D4" * 3 + "." + "e5F6g7H8" * 5,
+    "hugging face": "hf_" + "aBcDeF" * 6,
+    "npm": "npm_" + "a1B2c3" * 6,
     "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9" + "." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0" + "." + "dozjgNryP4J3jVmN",
 }
 
@@ -64,10 +78,16 @@ def test_token_of_a_header_or_query_is_hidden() -> None:
     assert redact.Redactor().text(text) == "Authorization: Bearer [hidden], GET /x?api_key=[hidden]&page=2"
 
 
+@pytest.mark.parametrize("text", ["bearer 0123456789ab", "Basic dXNlcjpwYXNzd29yZA==", "token: x, TOKEN abCdefghijklm"])
+def test_token_is_hidden_without_the_name_of_its_header(text: str) -> None:
+    assert redact.Redactor().text(text).endswith(f" {redact.HIDDEN}")
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "Echo: Hello World",
+        "An agent with a basic understanding of token classification and bearer recommendations",
         "2 tests in 1.0 s, see tests/agents/test_echo.py:12",
         "550e8400-e29b-41d4-a716-446655440000",
         "feat/add-echo-agent-v2 8a2f6a7c0c6f1d7b0b1c4b7f0c8a4d2e6f1a9b3c",

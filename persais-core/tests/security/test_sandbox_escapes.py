@@ -156,39 +156,3 @@ async def test_installed_packages_and_ours_can_be_imported(box: sandbox.Sandbox,
     code = "import pytest, persais_core.domain.changes; print('imported')"
     outcome = await box.run(commands.Command(argv=(sys.executable, "-I", "-c", code), cwd=tmp_path), folder=tmp_path)
     assert "imported" in outcome.stdout
-
-
-CONNECT = """
-import socket, sys
-for port in map(int, sys.argv[1:]):
-    try:
-        socket.create_connection(("127.0.0.1", port), 2)
-        print("reached", port)
-    except OSError as error:
-        print("refused", port)
-for kind in ((socket.AF_INET, socket.SOCK_DGRAM, 0), (socket.AF_UNIX, socket.SOCK_STREAM, 0),
-             (socket.AF_INET, socket.SOCK_STREAM, 262), (socket.AF_INET, socket.SOCK_RAW, 1), (38, 5, 0), (43, 1, 0)):
-    try:
-        socket.socket(*kind)
-        print("made", kind)
-    except OSError:
-        pass
-try:
-    socket.socket().bind(("127.0.0.1", 0))
-    print("bound")
-except OSError:
-    pass
-"""
-
-
-async def test_coder_reaches_its_port_and_no_other(box: sandbox.Sandbox, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mine, socket.create_server(("127.0.0.1", 0)) as other:
-        ports = mine.getsockname()[1], other.getsockname()[1]
-        command = commands.Command(argv=(sys.executable, "-I", "-c", CONNECT, *map(str, ports)), cwd=tmp_path)
-        outcome = await box.run(command, folder=tmp_path, profile=sandbox.Profile.CODER, port=ports[0])
-    assert outcome.stdout.splitlines() == [f"reached {ports[0]}", f"refused {ports[1]}"]
-
-
-async def test_coder_without_a_port_is_a_mistake(box: sandbox.Sandbox, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="port"):
-        await box.run(commands.Command(argv=("true",), cwd=tmp_path), folder=tmp_path, profile=sandbox.Profile.CODER)

@@ -1,8 +1,7 @@
 """The contract of a coder: it is given a tree, files it may touch and a task, and reports what became of it.
 
 A coder never judges its own work and never commits: `edited` only means that files differ. Whoever called looks at the
-tree, runs the checks and decides. A job that did not end as `edited` may have left half an edit behind, so its tree is
-to be reset before the next try.
+tree, runs the checks and decides. A job that did not end as `edited` has left the tree as it was.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ Status = Literal[
     "malformed",
     "denied",
     "token_limit",
+    "cost_limit",
     "llm_error",
     "apply_error",
     "crashed",
@@ -42,7 +42,8 @@ class CodeJob(Value):
         api_key: its key; never shown.
         timeout_seconds: wall clock of the whole run.
         max_cost: US dollars after which no further call is made; None: no limit.
-        prices: US dollars per token in and out, for servers that do not tell what a call cost.
+        prices: US dollars per token in and out, for servers that do not tell what a call cost; None: unknown.
+        secrets: values that must never stand in what the model reads.
         scratch: folder outside `root` for everything the run writes besides the edits.
     """
 
@@ -57,6 +58,7 @@ class CodeJob(Value):
     timeout_seconds: float = Field(default=300.0, gt=0)
     max_cost: float | None = None
     prices: tuple[float, float] | None = None
+    secrets: tuple[SecretStr, ...] = ()
     scratch: Path
 
     @field_validator("root", "scratch")
@@ -70,7 +72,9 @@ class CodeJob(Value):
     @classmethod
     def _inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
         for path in paths:
-            if path.startswith("/") or ".." in path.split("/") or str(PurePosixPath(path)) != path or path == ".":
+            # Hidden names are git's, settings with secrets, and settings of the coder itself.
+            hidden = any(part.startswith(".") for part in path.split("/"))
+            if hidden or path.startswith("/") or str(PurePosixPath(path)) != path:
                 raise ValueError(f"{path!r} must be a plain path inside the tree")
         return paths
 
@@ -80,8 +84,8 @@ class CodeResult(Value):
 
     Args:
         status: `edited` when a file differs and the last reply was applied whole; anything else is a failure.
-        edited: files that differ from before, also after a failure.
-        denied: paths the model wanted to write and may not.
+        edited: files that differ from before; none after a failure.
+        denied: paths the model wanted to write, or the coder wrote, and may not.
         reply: the model's last words.
         tokens_in: tokens sent, of all calls.
         tokens_out: tokens received, of all calls.

@@ -1,33 +1,34 @@
-"""Runs one aider process per job and tells its failures apart.
+"""Runs one aider process per job, locked in, and tells its failures apart.
 
-A job becomes a folder of its own under the job's scratch: home, temporary files, the history of the model's calls, the
-result. The job itself, key included, goes over standard input, because arguments and the environment of a process can
-be read by others of the same user. The process gets an environment built from nothing and its own deadline; its
-group is killed at the end of it. Only a result that was renamed into place counts as one.
+A job's files are read, the process is told of them over its door, it talks to its model through its gateway, and when
+it has gone its copy is looked through: what may come back is written to the tree (`copies`). Nothing that the process
+says is taken on trust: what was edited is seen in its copy, what was spent stands in the gateway's books. The real key
+of the model is in neither its environment nor its input, and never was in its memory.
 
-Aider's start takes seconds, so a process can be started before there is a job (`waiting.py`). Whether one waited makes
-no other difference: one that died, or dies before it has begun, is replaced by one that is started for the job.
+Aider's start takes seconds, so a process can be started before there is a job (`waiting`). Whether one waited makes no
+other difference: one that died before it made a call is replaced by one that is started for the job.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import ipaddress
-import json
-import tempfile
+import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from persais_core import commands, errors
-from persais_core.coders.aider import environment, waiting
+from persais_core.coders.aider import cage, copies, environment, waiting
 from persais_core.coders.base import CodeJob, CodeResult
+from persais_core.coders.gateway import SHORTEST_SECRET, Books
+from persais_core.security.sandbox import Sandbox
+from persais_core.security.sandbox.conversation import ConversationError, SilentError
 
 DRIVER = Path(__file__).with_name("driver.py")
 PATIENCE = 600.0  # seconds a process waits for a job; rounds of one change are closer together
-SHORTEST_SECRET = 8  # characters; replacing shorter ones (such as the placeholder "none") would garble honest text
+SAID = ("no_edits", "malformed", "denied", "token_limit", "llm_error", "apply_error")  # what a driver may end with
 
 
 class AiderCoder:
@@ -37,15 +38,20 @@ class AiderCoder:
 
     Args:
         venv: aider's environment; made there by `prepare` if it is missing.
+        box: puts up the walls around each process; None: one of its own, which lets nothing run where they do not hold.
+        driver: the script that aider's Python runs.
         patience_seconds: after which a process that was started ahead and got no job is ended.
     """
 
     name = "aider"
 
-    def __init__(self, venv: Path, *, patience_seconds: float = PATIENCE) -> None:
+    def __init__(
+        self, venv: Path, box: Sandbox | None = None, *, driver: Path = DRIVER, patience_seconds: float = PATIENCE
+    ) -> None:
         self.venv = venv.absolute()
+        self._box, self._script = box or Sandbox(), driver
         self._turn = asyncio.Semaphore(1)
-        self._waiting = waiting.Waiting(self._driver, seconds=patience_seconds)
+        self._waiting = waiting.Waiting(self._lock_in, seconds=patience_seconds)
 
     async def prepare(self, tell: Callable[[str], None]) -> None:
         """Make the environment if need be, and see that it holds the aider we know.
@@ -84,6 +90,7 @@ class AiderCoder:
 
         Raises:
             CoderError: aider's environment is missing, or `scratch` lies inside `root`; nothing was changed.
+            SandboxError: the walls do not hold here, so nothing was run.
         """
         if not environment.python_of(self.venv).exists():
             raise errors.CoderError(f"Aider is not installed in {self.venv}; start `persais dev` to have it installed.")
@@ -91,149 +98,131 @@ class AiderCoder:
             raise errors.CoderError(f"The scratch folder {job.scratch} lies inside the tree; choose one outside.")
         async with self._turn:
             job.scratch.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix="aider-", dir=job.scratch))
-            given = json.dumps(_driver_job(job, folder)).encode()
-            outcome = await self._waiting.run(given, timeout_seconds=job.timeout_seconds)
-            if outcome is None or not (outcome.timed_out or _is_begun(folder)):
-                outcome = await self._run_anew(job, folder, given)
-        return _read(job, folder, outcome)
+            try:
+                given = await asyncio.to_thread(copies.gather, job)
+            except copies.UnfitError as error:
+                return CodeResult(status="apply_error", detail=str(error))
+            async with self._waiting.taken() as ready:
+                result = await _carry_out(job, given, ready) if ready else None
+            if result is None or (result.status == "crashed" and not result.requests):
+                async with self._lock_in() as made:
+                    result = await _carry_out(job, given, made)
+            return result
 
-    async def _run_anew(self, job: CodeJob, folder: Path, given: bytes) -> commands.Outcome:
-        home = folder / "home"
-        home.mkdir()
-        command = self._driver(home)
-        return await commands.run(
-            dataclasses.replace(
-                command,
-                env={**command.env, **_network(job.base_url)},
-                stdin=given,
-                timeout_seconds=job.timeout_seconds,
-            )
-        )
-
-    def _driver(self, home: Path) -> commands.Command:
-        """The driver, in a home that nobody else has."""
-        argv = (str(environment.python_of(self.venv)), "-I", "-X", "utf8", str(DRIVER))
-        return commands.Command(argv, cwd=home, env=_environment(home))
+    def _lock_in(self) -> AbstractAsyncContextManager[cage.Cage]:
+        return cage.locked_in(self._box, self.venv, self._script)
 
 
-def _driver_job(job: CodeJob, folder: Path) -> dict[str, Any]:
+async def _carry_out(job: CodeJob, given: copies.Given, place: cage.Cage) -> CodeResult:
+    """Let a process do a job, and bring back what it may."""
+    started = time.monotonic()
+    books = place.gateway.books
+    place.gateway.admit(job)
+    try:
+        said = await place.door.ask(_told(job, given, place), timeout=job.timeout_seconds)
+    except SilentError:
+        detail = f"The coder was stopped after {job.timeout_seconds:.0f} s; raise CODER_TIMEOUT or ask for less."
+        return _result(books, started, status="timed_out", detail=detail)
+    except ConversationError as error:
+        detail = _clean(job, f"The coder ended without a result: {error}.")
+        return _result(books, started, status="crashed", detail=detail)
+    await place.door.close()  # nothing works in the copy any more
+    status = said.get("status")
+    if books.refusal == "cost":
+        detail = f"The coder stopped at its cost limit of ${job.max_cost:.2f} before the change was whole."
+        return _result(books, started, status="cost_limit", detail=detail)
+    if status != "edited":
+        return _result(books, started, **_failure(job, said, books))
+    taken = await asyncio.to_thread(copies.take_back, place.folder / cage.TREE, given, job)
+    words = _clean(job, str(said.get("reply", "")))
+    if taken.denied:
+        return _result(books, started, status="denied", denied=taken.denied, reply=words, detail=_denied(taken.denied))
+    if not taken.edited:
+        return _result(books, started, status="no_edits", reply=words, detail=_DETAILS["no_edits"])
+    return _result(books, started, status="edited", edited=taken.edited, denied=_names(said), reply=words)
+
+
+def _told(job: CodeJob, given: copies.Given, place: cage.Cage) -> dict[str, Any]:
+    """The job as the driver gets it."""
     return {
-        "environment": _network(job.base_url),  # a process that waits does not know yet whom it will call
-        "root": str(job.root),
+        "root": str(place.folder / cage.TREE),
+        "files": dict(given.files),
+        "others": given.others,
         "edit": job.edit,
         "create": job.create,
         "read": job.read,
         "message": job.message,
         "model": job.model,
-        "base_url": job.base_url,
-        "api_key": job.api_key.get_secret_value(),
+        "token": place.gateway.token,
         "timeout": job.timeout_seconds,
-        "max_cost": job.max_cost,
-        "prices": job.prices,
-        "history": str(folder / "history.txt"),
-        "spent": str(folder / "spent.json"),
-        "result": str(folder / "result.json"),
     }
 
 
-def _environment(home: Path) -> dict[str, str]:
-    return {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "LANG": "C.UTF-8",
-        "PYTHONUTF8": "1",
-        "TERM": "dumb",
-        "BROWSER": "/bin/false",
-        "HF_HUB_OFFLINE": "1",
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    }
-
-
-def _network(base_url: str) -> dict[str, str]:
-    """Proxies and certificates, for a model that is not on this machine."""
-    return {} if _is_loopback(base_url) else environment.network()
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_begun(folder: Path) -> bool:
-    """Whether a driver has taken up its job: the books are its first act, before it reads or writes anything else."""
-    return (folder / "spent.json").exists()
-
-
-def _read(job: CodeJob, folder: Path, outcome: commands.Outcome) -> CodeResult:
-    """Make the result of what a run left behind."""
-    result, spent = _load(folder / "result.json"), _load(folder / "spent.json")
-    key = job.api_key.get_secret_value()
-
-    def clean(text: str) -> str:
-        return text.replace(key, "***") if len(key) >= SHORTEST_SECRET else text
-
-    books = {
-        "tokens_in": int(spent.get("tokens_in", 0)),
-        "tokens_out": int(spent.get("tokens_out", 0)),
-        "cost": float(spent.get("cost", 0.0)),
-        "requests": int(spent.get("requests", 0)),
-        "seconds": outcome.seconds,
-    }
-    if not result:
-        if outcome.timed_out:
-            detail = f"The coder was stopped after {job.timeout_seconds:.0f} s; raise CODER_TIMEOUT or ask for less."
-            return CodeResult(status="timed_out", detail=detail, **books)
-        last = (outcome.stderr.strip().splitlines() or [f"exit code {outcome.exit_code}"])[-1]
-        return CodeResult(status="crashed", detail=clean(f"The coder ended without a result: {last[:300]}."), **books)
+def _result(books: Books, started: float, **values: Any) -> CodeResult:
     return CodeResult(
-        status=result["status"],
-        edited=tuple(result.get("edited", ())),
-        denied=tuple(result.get("denied", ())),
-        reply=clean(result.get("reply", "")),
-        detail=clean(_sentence(job, result)),
-        **books,
+        tokens_in=books.tokens_in,
+        tokens_out=books.tokens_out,
+        cost=books.cost,
+        requests=books.requests,
+        seconds=time.monotonic() - started,
+        **values,
     )
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _clean(job: CodeJob, text: str) -> str:
+    key = job.api_key.get_secret_value()
+    return text.replace(key, "***") if len(key) >= SHORTEST_SECRET else text
 
 
-def _sentence(job: CodeJob, result: dict[str, Any]) -> str:
-    """What people read about a job that did not end as edited."""
-    status = result["status"]
-    if status == "edited":
-        return ""
-    if result.get("stopped") == "cost":
-        return f"The coder stopped at its cost limit of ${job.max_cost:.2f} before the change was whole."
+def _names(said: dict[str, Any]) -> tuple[str, ...]:
+    """The paths that the driver says were refused."""
+    found = said.get("denied")
+    return tuple(str(name)[:200] for name in found[: copies.MAX_NAMED]) if isinstance(found, list) else ()
+
+
+def _failure(job: CodeJob, said: dict[str, Any], books: Books) -> dict[str, Any]:
+    """Status and words for a job that the driver says has failed."""
+    status = said.get("status")
+    if status not in SAID:
+        return {"status": "crashed", "detail": "The coder ended with a result that is none."}
+    denied = _names(said)
     if status == "llm_error":
-        return _about_model(job, result.get("failure") or {})
-    if status == "apply_error":
-        return f"{result.get('problem') or 'The edits could not be written'}."
-    if status == "denied":
-        return f"The model wanted to write files that are not part of this change: {', '.join(result['denied'])}."
+        failure = said.get("failure")
+        detail = _about_model(job, failure if isinstance(failure, dict) else {}, books)
+    elif status == "apply_error":
+        detail = f"{said.get('problem') or 'The edits could not be written'}."
+    else:
+        detail = _denied(denied) if status == "denied" else _DETAILS[status]
     return {
-        "no_edits": "The model answered without changing a file.",
-        "malformed": "The model's edits did not fit the files, even after they were sent back.",
-        "token_limit": "The model ran into its token limit; ask for a smaller change.",
-    }[status]
+        "status": status,
+        "denied": denied,
+        "reply": _clean(job, str(said.get("reply", ""))),
+        "detail": _clean(job, detail),
+    }
 
 
-def _about_model(job: CodeJob, failure: dict[str, Any]) -> str:
+_DETAILS = {
+    "no_edits": "The model answered without changing a file.",
+    "malformed": "The model's edits did not fit the files, even after they were sent back.",
+    "token_limit": "The model ran into its token limit; ask for a smaller change.",
+}
+
+
+def _denied(paths: tuple[str, ...]) -> str:
+    return f"The model wanted to write files that are not part of this change: {', '.join(paths)}."
+
+
+def _about_model(job: CodeJob, failure: dict[str, Any], books: Books) -> str:
     code, host = failure.get("code"), urlsplit(job.base_url).netloc
     text = " ".join(str(failure.get("text", "")).split())[:300]
+    if books.refusal == "secret":
+        return "A secret of the bot stood in what the model was to read, so it was not sent; take it out of the files."
+    if books.refusal == "calls":
+        return "The coder made more calls than any change needs and was stopped; ask for a smaller change."
+    if books.unreachable or not isinstance(code, int):
+        kind = books.unreachable or failure.get("type")
+        return f"The model's server at {host} could not be reached or did not answer ({kind})."
     match code:
-        case None:
-            return f"The model's server at {host} could not be reached or did not answer ({failure.get('type')})."
         case 401 | 403:
             return f"The model's server refused the key ({code}); check OPENROUTER_API_KEY or LLM_API_KEY."
         case 402:

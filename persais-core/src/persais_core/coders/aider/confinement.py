@@ -1,14 +1,16 @@
 """Which paths of a reply may be written.
 
-Imported by the driver inside aider's own environment (Python 3.10 and up) and by nothing else at run time, so it knows
-the standard library only. Aider itself resolves whatever path a model writes, follows symbolic links and creates
-folders; here a path is judged by its text first and by the file system second, and what is not named is refused.
+Imported by the driver inside aider's own environment (Python 3.10 and up), so it knows the standard library only; and
+by ourselves, for the driver's word counts for nothing once it has ended: what it did is judged again by the same rule.
+Aider itself resolves whatever path a model writes, follows symbolic links and creates folders; here a path is judged
+by its text first and by the file system second, and what is not named is refused.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import stat
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 
@@ -19,12 +21,14 @@ class Confinement:
         root: the tree, absolute.
         edit: existing files, relative to it.
         create: names or globs of files to be; `*` does not cross a `/`.
+        others: paths that are taken although they are not there, because `root` is a copy of a part.
     """
 
-    def __init__(self, root: Path, edit: list[str], create: list[str]) -> None:
+    def __init__(self, root: Path, edit: Sequence[str], create: Sequence[str], others: Sequence[str] = ()) -> None:
         self.root = root
         self.edit = frozenset(edit)
         self.create = tuple(create)
+        self.others = frozenset(others)
         self.created: list[str] = []
         self._folders: list[Path] = []
 
@@ -40,8 +44,9 @@ class Confinement:
             return "it is or goes through a symbolic link"
         if name in self.edit or name in self.created:
             return None
-        if any(_matches(name, pattern) for pattern in self.create):
-            return "it exists already and was not given to be changed" if (self.root / name).exists() else None
+        if any(matches(name, pattern) for pattern in self.create):
+            taken = any(str(part) in self.others for part in (plain, *plain.parents)) or (self.root / name).exists()
+            return "it exists already and was not given to be changed" if taken else None
         return "it is none of the files of this task"
 
     def make(self, path: str) -> Path:
@@ -80,7 +85,7 @@ class Confinement:
         return False
 
 
-def _matches(name: str, pattern: str) -> bool:
-    """Compare part by part, so that a star stays inside its folder."""
+def matches(name: str, pattern: str) -> bool:
+    """Whether a path fits a glob, part by part, so that a star stays inside its folder."""
     parts, wanted = name.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))

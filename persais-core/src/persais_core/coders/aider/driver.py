@@ -1,14 +1,15 @@
 """Drives aider's edit-block coder for exactly one job; runs inside aider's own environment, never inside ours.
 
 Aider is imported first, which takes seconds, and then the job is waited for: so the process can be started before
-anybody knows what it will be asked. Until then it holds no key and knows no tree. It ends when its input ends without a
-job, or when whoever started it is gone.
+anybody knows what it will be asked. Until then it knows no tree. It ends when its door is closed without a job, or when
+whoever started it is gone.
 
-One JSON job comes on standard input; one result is renamed into place at `result`. A missing result means that this
-process was killed or crashed. After every call `spent` is renamed into place too, so that a killed run is still paid
-for in the books. Aider's command line is not used at all: it reads settings from the tree it works on, exits 0 on
-nearly every failure and writes wherever a reply points. Here nothing is read but the job and the named files, and
-nothing is written but the allowed files, the result, `spent` and the history of the model's calls.
+One line of JSON with the job comes through the door, an inherited socket; one line with the result goes back. The job
+brings the files with it, which are laid out in a folder of our own: nothing else of the project can be seen from here,
+and what is changed there is looked through by others when this process has gone. The model is reached over another
+inherited socket, with a token that is no key. Aider's command line is not used at all: it reads settings from the tree
+it works on, exits 0 on nearly every failure and writes wherever a reply points. Here nothing is read but the job, and
+nothing is written but the allowed files.
 
 Runs on Python 3.10 to 3.13 with the standard library and aider 0.86.2; the overridden methods are those of that
 version, and a contract test holds them.
@@ -17,10 +18,11 @@ version, and a contract test holds them.
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
+import http.client
 import json
+import mimetypes
 import os
+import socket
 import sys
 import threading
 import time
@@ -32,15 +34,6 @@ sys.path.append(str(Path(__file__).parent))  # `-I` leaves the script's own fold
 
 from confinement import Confinement
 
-EXIT = {
-    "edited": 0,
-    "no_edits": 10,
-    "malformed": 11,
-    "denied": 12,
-    "token_limit": 13,
-    "llm_error": 14,
-    "apply_error": 15,
-}
 CRASHED = 70
 ORPHANED = 71
 LOOK_AFTER = 0.5  # seconds between two looks at whether our parent is still there
@@ -62,62 +55,7 @@ class ModelFailureError(Exception):
     """The call failed for good. Aider reports it to its output and ends the message."""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Put a file in place at once, so that a reader sees all of it or none."""
-    made = path.with_name(path.name + ".part")
-    made.write_text(text, encoding="utf-8")
-    made.replace(path)
-
-
-def digest(path: Path) -> str | None:
-    """Digest of a file's content, or None where there is none."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
-
-
-class Books:
-    """What the calls of this job have cost so far."""
-
-    def __init__(self, path: Path, prices: list[float] | None) -> None:
-        self.path = path
-        self.prices = prices or [0.0, 0.0]
-        self.requests = 0
-        self.tokens_in = 0
-        self.tokens_out = 0
-        self.cost = 0.0
-
-    def called(self) -> None:
-        """One call goes out."""
-        self.requests += 1
-        self.save()
-
-    def answered(self, usage: object) -> None:
-        """One call came back with its usage, whatever the server gave of it."""
-        sent = int(getattr(usage, "prompt_tokens", 0) or 0)
-        received = int(getattr(usage, "completion_tokens", 0) or 0)
-        cost = getattr(usage, "cost", None)
-        self.tokens_in += sent
-        self.tokens_out += received
-        self.cost += float(cost) if cost is not None else sent * self.prices[0] + received * self.prices[1]
-        self.save()
-
-    def entries(self) -> dict:
-        """As they are reported."""
-        return {
-            "requests": self.requests,
-            "tokens_in": self.tokens_in,
-            "tokens_out": self.tokens_out,
-            "cost": self.cost,
-        }
-
-    def save(self) -> None:
-        """Keep them where a kill does not reach."""
-        write_whole(self.path, json.dumps(self.entries()))
-
-
-def make_coder(job: dict, fence: Confinement, books: Books):
+def make_coder(job: dict, fence: Confinement):
     """Build aider's coder for a job.
 
     The classes stand inside, so that this file can be read where aider is not installed.
@@ -163,24 +101,10 @@ def make_coder(job: dict, fence: Confinement, books: Books):
             except UnicodeError as error:
                 raise ValueError(f"The new text of {name} is not valid Unicode: {error.reason}.") from error
             try:
-                replace(fence.root / name, data)
+                (fence.root / name).write_bytes(data)
             except OSError as error:
                 self.write_error = f"{name} could not be written: {error.strerror}"
                 raise
-
-    def replace(target: Path, data: bytes) -> None:
-        # Made beside the result and renamed: a full disk or a kill leaves the old file whole and the tree clean.
-        made = Path(job["result"]).with_name("edit.part")
-        made.write_bytes(data)
-        if target.exists():
-            made.chmod(target.stat().st_mode & 0o777)
-        try:
-            made.replace(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            target.write_bytes(data)
-            made.unlink()
 
     class ConfinedCoder(EditBlockCoder):
         """Aider's coder with our own calls, retries and refusals."""
@@ -188,7 +112,6 @@ def make_coder(job: dict, fence: Confinement, books: Books):
         max_reflections = REFLECTIONS
         outcome: str | None = None  # of the last reply: edited, malformed, denied; None: it had no edits
         failure: dict | None = None
-        stopped: str | None = None
         denied: list = []  # noqa: RUF012 - replaced, never changed in place
 
         def get_platform_info(self):
@@ -213,7 +136,6 @@ def make_coder(job: dict, fence: Confinement, books: Books):
         def send(self, messages, model=None, functions=None):
             self.partial_response_content = ""
             self.partial_response_function_call = {}
-            self.io.log_llm_history("TO LLM", json.dumps(messages, ensure_ascii=False, indent=1))
             try:
                 completion = self.ask(messages)
                 self.outcome = None
@@ -223,22 +145,16 @@ def make_coder(job: dict, fence: Confinement, books: Books):
             except Exception as error:  # aider would drop it, and the job would look like a reply without edits
                 self.failure = {"type": type(error).__name__, "code": None, "text": str(error)[:1000]}
                 raise ModelFailureError(str(error)) from error
-            self.io.log_llm_history("LLM RESPONSE", self.partial_response_content)
             return
             yield  # aider expects a generator
 
         def ask(self, messages):
             """One call, tried again where that can help."""
-            if job["max_cost"] is not None and books.cost >= job["max_cost"]:
-                self.stopped = "cost"
-                raise ModelFailureError("the cost limit is reached")
             waits = list(RETRY_AFTER)
             while True:
-                books.called()
                 try:
                     _, completion = self.main_model.send_completion(messages, None, False)
                     if getattr(completion, "choices", None):
-                        books.answered(getattr(completion, "usage", None))
                         return completion
                     failure = {"type": "EmptyAnswer", "code": None, "text": "the answer had no choices"}
                     again, wait = True, None
@@ -300,8 +216,8 @@ def make_coder(job: dict, fence: Confinement, books: Books):
     model.reasoning_tag = "think"  # else thoughts in the text would be searched for edits
     model.extra_params = {
         **(model.extra_params or {}),
-        "api_base": job["base_url"],
-        "api_key": job["api_key"],
+        "api_base": "http://gateway.invalid/v1",
+        "api_key": job["token"],
         "timeout": job["timeout"],
         "max_retries": 0,
     }
@@ -311,7 +227,7 @@ def make_coder(job: dict, fence: Confinement, books: Books):
         fancy_input=False,
         input_history_file=None,
         chat_history_file=None,
-        llm_history_file=job["history"],
+        llm_history_file=None,
         encoding="utf-8",
         line_endings="lf",
         root=job["root"],
@@ -337,6 +253,30 @@ def make_coder(job: dict, fence: Confinement, books: Books):
     return coder
 
 
+def inherited(gateway: socket.socket):
+    """An HTTP client for the one connection there is.
+
+    Args:
+        gateway: the connection; none can be made when it is lost, as none can be made at all.
+    """
+    import httpx
+
+    class Inherited(httpx.BaseTransport):
+        def __init__(self):
+            self.line = http.client.HTTPConnection("gateway.invalid")
+            self.line.sock = gateway
+
+        def handle_request(self, request):
+            try:
+                self.line.request(request.method, request.url.raw_path.decode(), request.read(), dict(request.headers))
+                answer = self.line.getresponse()
+                return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+            except (OSError, http.client.HTTPException) as error:
+                raise httpx.ConnectError(str(error), request=request) from error
+
+    return httpx.Client(transport=Inherited(), trust_env=False)
+
+
 def refused(refusals: dict, job: dict) -> str:
     """What the model is told about paths it may not write."""
     lines = [f"- {path}: {why}" for path, why in refusals.items()]
@@ -352,65 +292,44 @@ def refused(refusals: dict, job: dict) -> str:
     )
 
 
-def work(job: dict) -> dict:
+def work(job: dict, gateway: socket.socket) -> dict:
     """Carry out a job.
 
+    Args:
+        job: as it came.
+        gateway: the connection to the model.
+
     Returns:
-        The result, as it is written for whoever started this process.
+        The result, as it is told to whoever started this process.
     """
-    fence = Confinement(Path(job["root"]).resolve(), job["edit"], job["create"])
-    books = Books(Path(job["spent"]), job["prices"])
-    books.save()  # whoever finds it knows that the job was begun
-    for path in job["edit"]:
-        problem = fence.refusal(path)
-        if not problem and not (fence.root / path).is_file():
-            problem = "there is no such file"
-        if not problem:
-            try:
-                (fence.root / path).read_text(encoding="utf-8")
-            except (OSError, UnicodeError):
-                problem = "it cannot be read as UTF-8 text"
-        if problem:
-            return {"status": "apply_error", "problem": f"{path} cannot be edited: {problem}", **books.entries()}
-    for path in job["read"]:
-        if fence.crosses_link(path):
-            return {"status": "apply_error", "problem": f"{path} cannot be shown: it is a link", **books.entries()}
-    coder = make_coder(job, fence, books)
-    before = {path: digest(fence.root / path) for path in job["edit"]}
+    root = Path(job["root"])
+    for path, text in job["files"].items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode())
+    fence = Confinement(root.resolve(), job["edit"], job["create"], job["others"])
+    import_module("litellm").client_session = inherited(gateway)
+    coder = make_coder(job, fence)
     coder.run(with_message=job["message"], preproc=False)
     fence.sweep()
-    edited = [path for path in [*job["edit"], *fence.created] if digest(fence.root / path) != before.get(path)]
     return {
-        "status": status(coder, edited),
-        "edited": sorted(set(edited)),
+        "status": status(coder),
         "denied": coder.denied,
         "reply": (coder.partial_response_content or "")[:MAX_REPLY],
         "failure": coder.failure,
-        "stopped": coder.stopped,
         "problem": coder.io.write_error,
-        **books.entries(),
     }
 
 
-def status(coder, edited: list) -> str:
-    """The one word for how a job ended; the first reason that holds."""
+def status(coder) -> str:
+    """The one word for how a job ended; the first reason that holds. Whether anything differs is seen by others."""
     if coder.failure:
         return "llm_error"
     if coder.num_exhausted_context_windows:
         return "token_limit"
     if coder.io.write_error:
         return "apply_error"
-    if coder.stopped:
-        return coder.outcome or "llm_error"
-    if coder.outcome in ("denied", "malformed"):
-        return coder.outcome
-    return "edited" if edited else "no_edits"
-
-
-def leave_home() -> None:
-    """Remove the home that was made for this process, where nobody else will: only an empty one."""
-    with contextlib.suppress(OSError, KeyError):
-        Path(os.environ["HOME"]).rmdir()
+    return coder.outcome if coder.outcome in ("denied", "malformed") else "edited"
 
 
 def end_with(parent: int) -> None:
@@ -419,31 +338,30 @@ def end_with(parent: int) -> None:
     def look() -> None:
         while os.getppid() == parent:
             time.sleep(LOOK_AFTER)
-        leave_home()
         os._exit(ORPHANED)
 
     threading.Thread(target=look, daemon=True).start()
 
 
 def main() -> int:
-    """Get ready, wait for the job, do it, leave the result."""
+    """Get ready, wait for the job, do it, tell the result."""
     end_with(os.getppid())
+    mimetypes.knownfiles.clear()  # the system's lists are seen from here and cannot be read, which breaks the library
+    door, gateway = (socket.socket(fileno=int(os.environ.pop(f"PERSAIS_{name}"))) for name in ("DOOR", "GATEWAY"))
     for name in NEEDED:
         import_module(name)
-    text = sys.stdin.read()
-    if not text:
-        leave_home()
+    line = door.makefile("rb").readline()
+    if not line:
         return 0  # nobody had a job
-    job = json.loads(text)
-    os.environ.update(job["environment"])
-    os.environ["OPENAI_API_KEY"] = job["api_key"]  # aider looks whether it is set; children are never started
+    job = json.loads(line)
+    os.environ["OPENAI_API_KEY"] = job["token"]  # aider looks whether it is set
     try:
-        result = work(job)
+        result = work(job, gateway)
     except Exception:
-        sys.stderr.write(traceback.format_exc().replace(job["api_key"], "***"))
+        sys.stderr.write(traceback.format_exc())
         return CRASHED
-    write_whole(Path(job["result"]), json.dumps(result, ensure_ascii=False))
-    return EXIT[result["status"]]
+    door.sendall(json.dumps(result, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    return 0
 
 
 if __name__ == "__main__":

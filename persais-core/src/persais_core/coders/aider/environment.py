@@ -56,6 +56,20 @@ def python_of(venv: Path) -> Path:
     return venv / "bin" / "python"
 
 
+def bases(venv: Path) -> tuple[Path, ...]:
+    """Where the interpreter that an environment was made from lies, and its own library."""
+    try:
+        lines = (venv / "pyvenv.cfg").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    homes = {
+        Path(value.strip()) for name, _, value in (line.partition("=") for line in lines) if name.strip() == "home"
+    }
+    # Not the whole prefix: that of ~/bin/python would be the home.
+    prefixes = {home.parent for home in (*homes, python_of(venv).resolve().parent)}
+    return tuple(prefix / part for prefix in sorted(prefixes) for part in ("bin", "lib", "lib64"))
+
+
 def network(*, more: re.Pattern[str] | None = None) -> dict[str, str]:
     """What a child needs of our environment to reach the network: proxies and certificates, and names like `more`."""
     return {

@@ -22,6 +22,10 @@ class ConversationError(errors.SandboxError):
     """The program has ended, or did not answer as agreed and was ended. It can be started again."""
 
 
+class SilentError(ConversationError):
+    """The program did not answer in time and was ended."""
+
+
 class Conversation:
     """One program that answers questions; made by `Sandbox.converse`.
 
@@ -60,6 +64,7 @@ class Conversation:
             timeout: seconds for the answer.
 
         Raises:
+            SilentError: there was no answer in time; the program is gone.
             ConversationError: there was no usable answer; the program is gone, and the message says why.
             SandboxError: the walls could not be put up, so nothing was run.
         """
@@ -72,7 +77,7 @@ class Conversation:
                 await self._writer.drain()
                 line = await self._reader.readline()
         except TimeoutError:
-            raise ConversationError(await self._end(f"it did not answer within {timeout:g} s")) from None
+            raise SilentError(await self._end(f"it did not answer within {timeout:g} s")) from None
         except ValueError:
             raise ConversationError(await self._end(f"it said more than {MAX_LINE // 1000} kB at once")) from None
         except ConnectionError:

@@ -94,7 +94,7 @@ SIGNALS = table(
 TRUNCATE = table("truncate:76:45")
 # Numbers on x86_64 and aarch64 of calls that are judged by their arguments.
 CLONE, CLONE3, IOCTL, FCNTL = (56, 220), (435, 435), (16, 29), (72, 25)
-PRLIMIT, SETAFFINITY, SOCKETPAIR, SOCKET = (302, 261), (203, 122), (53, 199), (41, 198)
+PRLIMIT, SETAFFINITY, SOCKETPAIR = (302, 261), (203, 122), (53, 199)
 NEWEST_CALL = 462  # calls that came after this list are answered "no such call", as an older kernel would
 
 NEW_NAMESPACES = 0x7E020000  # CLONE_NEW{CGROUP,UTS,IPC,USER,PID,NET} | CLONE_NEWNS
@@ -226,13 +226,10 @@ def landlock(spec: dict[str, Any], abi: int) -> None:
     """Close the file tree, TCP ports, abstract sockets and signals, but for what the spec opens.
 
     Raises:
-        SetupError: the kernel has no Landlock, or not what this profile needs.
+        SetupError: the kernel has no Landlock.
     """
     if abi < 1:
         raise SetupError("this kernel has no Landlock")
-    port = spec["port"]
-    if port is not None and abi < 4:
-        raise SetupError(f"Landlock {abi} of this kernel cannot hold TCP to one port; version 4 can")
     rights = (1 << 13) - 1
     rights |= (REFER if abi >= 2 else 0) | (TRUNCATE_FILE if abi >= 3 else 0) | (IOCTL_DEVICE if abi >= 5 else 0)
     attributes = struct.pack("=QQQ", rights, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
@@ -254,18 +251,15 @@ def landlock(spec: dict[str, Any], abi: int) -> None:
             rule = struct.pack("=Qi", allowed & rights, place)
             call(f"Landlock rule for {path}", 445, ruleset, 1, rule, ctypes.c_uint32(0))
         os.close(place)
-    if port is not None:
-        call("Landlock rule for TCP", 445, ruleset, 2, struct.pack("=QQ", 2, port), ctypes.c_uint32(0))
     call("Landlock", 446, ruleset, ctypes.c_uint32(0))
     os.close(ruleset)
 
 
-def seccomp_program(machine: str, *, tcp: bool, abi: int) -> bytes:
+def seccomp_program(machine: str, *, abi: int) -> bytes:
     """The filter of system calls, as BPF for this machine.
 
     Args:
         machine: x86_64 or aarch64.
-        tcp: whether TCP client sockets may be made (Landlock holds them to one port).
         abi: Landlock's version; what an old one leaves open is closed here.
 
     Raises:
@@ -294,11 +288,7 @@ def seccomp_program(machine: str, *, tcp: bool, abi: int) -> bytes:
         emit(ret, kill)  # x32: the same calls under other numbers
     emit(greater, NEWEST_CALL, 0, 1)
     emit(ret, enosys)
-    denied = dict(DENIED)
-    if tcp:
-        denied |= {name: SOCKETS[name] for name in ("bind", "listen", "accept", "accept4")}
-    else:
-        denied |= SOCKETS
+    denied = DENIED | SOCKETS
     if abi < 6:
         denied |= SIGNALS
     if abi < 3:
@@ -338,20 +328,6 @@ def seccomp_program(machine: str, *, tcp: bool, abi: int) -> bytes:
     emit(equal, 1, 0, 1)
     emit(ret, allow)
     emit(ret, eperm)
-    if tcp:
-        # Stream sockets of IPv4 and IPv6, and TCP by its own name: MPTCP and SMC walk past Landlock's port rule.
-        emit(equal, SOCKET[column], 0, 11)
-        emit(load, argument(0))
-        emit(equal, 2, 1)
-        emit(equal, 10, 0, 7)
-        emit(load, argument(1))
-        emit(mask, 0xF)
-        emit(equal, 1, 0, 4)
-        emit(load, argument(2))
-        emit(equal, 0, 1)
-        emit(equal, 6, 0, 1)
-        emit(ret, allow)
-        emit(ret, eperm)
     emit(ret, allow)
     return b"".join(struct.pack("=HBBI", operation, yes, otherwise, value) for operation, yes, otherwise, value in code)
 
@@ -390,7 +366,7 @@ def become(spec: dict[str, Any], problems: int, stdin: int) -> NoReturn:
             except OSError:
                 pass
             abi = landlock_abi()
-            program = seccomp_program(os.uname().machine, tcp=spec["port"] is not None, abi=abi)
+            program = seccomp_program(os.uname().machine, abi=abi)
             drop_identity(spec["identity"], spec["uid"])
             set_limits(spec["limits"], count_threads=True)
             prctl("no_new_privs", 38, 1)
