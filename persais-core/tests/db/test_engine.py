@@ -11,7 +11,7 @@ from procrastinate import App
 from sqlalchemy import text
 
 from persais_core import errors
-from persais_core.db import engine, liveness
+from persais_core.db import agent_pool, engine, liveness
 from persais_core.db.engine import Database
 
 NUMBER = "select %(number)s::int as number"
@@ -43,6 +43,11 @@ async def by_session(database: Database) -> int:
         return int((await session.execute(text("select 1, pg_sleep(0.05)"))).scalar_one())
 
 
+async def by_agent(database: Database) -> int:
+    async with database.agents.session(5) as session:
+        return int((await session.execute(text("select 1, pg_sleep(0.05)"))).scalar_one())
+
+
 async def test_a_statement_gives_its_rows_by_column_and_is_committed(
     database: Database, sql: psycopg.AsyncConnection
 ) -> None:
@@ -68,11 +73,13 @@ async def test_connections_ended_by_the_server_are_replaced_before_they_are_used
 ) -> None:
     for _ in range(3):
         together = [slowly(database, number) for number in range(20)] + [by_session(database) for _ in range(6)]
-        assert len(await asyncio.gather(*together)) == 26
+        together += [by_agent(database) for _ in range(6)]
+        assert len(await asyncio.gather(*together)) == 32
         assert await end_all_others(sql) > 6
         # All of them rest now, and all are dead.
         assert await asyncio.gather(*(slowly(database, number) for number in range(8))) == list(range(8))
         assert await asyncio.gather(*(by_session(database) for _ in range(6))) == [1] * 6
+        assert await asyncio.gather(*(by_agent(database) for _ in range(6))) == [1] * 6
 
 
 async def test_the_queues_connections_ended_by_the_server_are_replaced_too(
@@ -105,6 +112,7 @@ async def test_however_much_is_asked_at_once_the_pools_stay_bounded(
         work = asyncio.gather(
             *(slowly(database, number) for number in range(100)),
             *(by_session(database) for _ in range(100)),
+            *(by_agent(database) for _ in range(50)),
             *(app.connector.execute_query_async("select pg_sleep(0.05)") for _ in range(100)),
         )
         most = 0
@@ -113,6 +121,7 @@ async def test_however_much_is_asked_at_once_the_pools_stay_bounded(
             await asyncio.sleep(0.02)
         await work
     bound = engine.TABLE_CONNECTIONS + engine.STATEMENT_CONNECTIONS + engine.QUEUE_CONNECTIONS
+    bound += agent_pool.CONNECTIONS
     assert bound / 2 < most <= bound
     listening, lock_of_the_release = 1, 1
     assert bound + listening + lock_of_the_release <= 20
@@ -133,3 +142,13 @@ async def test_only_a_connection_that_rested_or_has_news_is_doubted(
         await connection.execute("select 1")
     with pytest.raises(psycopg.OperationalError):
         patient.about(connection)
+
+
+async def test_a_connection_left_in_the_middle_of_a_pipeline_is_replaced(database: Database) -> None:
+    pool = await database.graph_pool()
+    async with pool.connection() as connection:
+        entered = connection.pipeline()
+        await entered.__aenter__()  # as a graph leaves it that is cancelled while it stores its state
+    for _ in range(3):
+        assert await database.run("select 1 as one", {}) == [{"one": 1}]
+    assert entered is not None

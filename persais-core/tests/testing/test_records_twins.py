@@ -4,7 +4,9 @@ import datetime as dt
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import BigInteger
 from sqlalchemy.exc import StatementError
+from sqlmodel import Field
 
 from persais_core import errors
 from persais_core.db import engine
@@ -20,6 +22,7 @@ class Paper(Record, table=True):
 
     title: str
     pages: int | None = None
+    letters: int | None = Field(default=None, sa_type=BigInteger)
     weight: float | None = None
     is_read: bool = False
     due: dt.date | None = None
@@ -54,6 +57,7 @@ async def test_every_kind_of_value_comes_back_as_it_was(turn: TestContext) -> No
     paper = Paper(
         title="Ё 🎭",
         pages=-7,
+        letters=2**63 - 1,
         weight=1.25,
         is_read=True,
         due=dt.date(2026, 1, 2),
@@ -67,6 +71,7 @@ async def test_every_kind_of_value_comes_back_as_it_was(turn: TestContext) -> No
     assert found.seen_at == paper.seen_at
     assert found.seen_at and found.seen_at.utcoffset() == dt.timedelta(0)
     assert (found.title, found.pages, found.weight, found.is_read) == ("Ё 🎭", -7, 1.25, True)
+    assert found.letters == 2**63 - 1
     assert found.due == dt.date(2026, 1, 2)
 
 
@@ -137,12 +142,22 @@ async def test_a_record_that_was_never_stored_cannot_be_saved(turn: TestContext)
         {},
         {"title": "a\0b"},
         {"title": "a", "pages": 2**31},
+        {"title": "a", "letters": -(2**63) - 1},
         {"title": "a", "pages": "many"},
         {"title": "a", "weight": "heavy"},
         {"title": "a", "due": "someday"},
         {"title": "a", "seen_at": dt.datetime(2026, 1, 2)},
     ],
-    ids=["missing", "zero byte", "too large", "text for int", "text for float", "text for date", "no time zone"],
+    ids=[
+        "missing",
+        "zero byte",
+        "too large",
+        "too small for 64 bits",
+        "text for int",
+        "text for float",
+        "text for date",
+        "no time zone",
+    ],
 )
 async def test_a_value_that_does_not_fit_its_column_is_refused(turn: TestContext, values: dict[str, object]) -> None:
     with pytest.raises(StatementError):

@@ -86,15 +86,19 @@ async def test_each_test_gets_a_fresh_database_and_none_is_left(tmp_path: Path, 
         "    assert list(await context.records(Note).list()) == []\n"
         "    assert (await context.records(Note).add(Note(text='a'))).id == 1\n"
     )
-    before = databases(persais_database)
+    before = left_behind(persais_database)
     outcome = await run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", DATABASE_URL=persais_database)
     assert "2 passed" in outcome.stdout, outcome.stdout
-    assert databases(persais_database) == before
+    assert left_behind(persais_database) == before
 
 
-def databases(url: str) -> set[str]:
+def left_behind(url: str) -> set[str]:
+    """Names of databases and roles."""
     with psycopg.connect(url) as connection:
-        found = connection.execute("select datname from pg_database where datname like 'persais_test_%'")
+        found = connection.execute(
+            "select datname from pg_database where datname like 'persais_test_%' "
+            "union all select rolname from pg_roles where rolname like 'persais_agents_%'"
+        )
         return {name for (name,) in found}
 
 

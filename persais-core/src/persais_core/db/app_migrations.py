@@ -160,7 +160,7 @@ def upgrade(url: str, root: Path, revision: str = "head") -> None:
     """
     from alembic import command
 
-    _with_database(url, root, lambda settings: command.upgrade(settings, revision))
+    _with_database(url, root, lambda settings: _guarded(settings, command.upgrade, revision))
 
 
 def downgrade(url: str, root: Path, revision: str) -> None:
@@ -171,7 +171,15 @@ def downgrade(url: str, root: Path, revision: str) -> None:
     """
     from alembic import command
 
-    _with_database(url, root, lambda settings: command.downgrade(settings, revision))
+    _with_database(url, root, lambda settings: _guarded(settings, command.downgrade, revision))
+
+
+def _guarded(settings: Config, move: Callable[[Config, str], None], revision: str) -> None:
+    """Move to a revision, and give the tables that it made their policies."""
+    from persais_core.db import agent_role
+
+    move(settings, revision)
+    agent_role.guard(settings.attributes["connection"].connection.driver_connection)
 
 
 def check(url: str, root: Path) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from persais_core import errors
-from persais_core.db import app_schema, app_sql, app_steps
+from persais_core.db import agent_role, app_schema, app_sql, app_steps
 from persais_core.db.app_schema import Schema, Table
 from persais_core.db.app_sql import Migration
 
@@ -59,7 +59,9 @@ def prove(url: str, now: Schema, wanted: Schema, migration: Migration) -> int:
         with suppress(psycopg.Error):  # a server without vectors has no column of that type either
             copy.execute("create extension if not exists vector with schema public")
         copy.execute(app_sql.ATTIC)
+        agent_role.prepare_tables(copy)
         rows = _fill(url, copy, touched)
+        agent_role.guard(copy)  # a table with its policy refuses more than one without
         before, sums = _structure(copy), _sums(copy)
         _run(copy, "up", migration, migration.safe.up, migration.lossy.up)
         after, new_sums = _structure(copy), _sums(copy)
@@ -163,6 +165,7 @@ def _run(copy: psycopg.Connection[Any], way: str, migration: Migration, *scripts
         for script in scripts:
             with copy.transaction():
                 copy.execute(script.encode())
+                agent_role.guard(copy)
     except psycopg.Error as error:
         steps = migration.losses or migration.operations
         about = "; ".join(step.sentence for step in steps[:5])

@@ -18,6 +18,8 @@ themselves, safe steps only. The price: on such a database the steps of a change
 cannot be taken back with it. A column that the tables have and no schema names stays: it may be what an older release,
 or a hand-written revision to come, needs.
 
+Whatever made a table, it gets its policy in the same transaction (see `agent_role`).
+
 After each of them, tables and schemas are equal, so `persais migrate status` and `persais migrate new` see nothing to
 do. A revision written by `persais migrate new` says "if it is not there" of what it makes, since a change made in the
 chat may have made it on another database before.
@@ -34,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from persais_core.db import app_migrations, app_schema, app_sql, app_steps
+from persais_core.db import agent_role, app_migrations, app_schema, app_sql, app_steps
 from persais_core.domain.chats import Value
 
 if TYPE_CHECKING:
@@ -184,6 +186,7 @@ def apply(url: str, change_id: int, *, is_lossy: bool = False, commit: str | Non
             raise MigrationError(f"nobody has allowed change {change_id} to drop anything; nothing was dropped")
         connection.execute(app_sql.ATTIC)
         connection.execute((again if _is_kept(connection, tag) else up).encode())
+        agent_role.guard(connection)
         connection.execute(
             "update persais.app_migrations set state = 'applied', applied_at = clock_timestamp(), reverted_at = null, "
             "error = null, commit = coalesce(%s, commit) where id = %s",
@@ -230,6 +233,7 @@ def revert(url: str, *, change_id: int | None = None, commit: str | None = None,
                 "update persais.app_migrations set state = 'reverted', reverted_at = now() where id = %s", (number,)
             )
         if rows:
+            agent_role.guard(connection)
             # The next start must look again whether the tables are as the schemas want them.
             connection.execute("update persais.app_migrations set digest = null where change_id is null")
     return bool(rows)
@@ -288,6 +292,8 @@ def bring_up(
     if any((root / app_migrations.VERSIONS).glob("*.py")):
         app_migrations.upgrade(url, root)
     if wanted is None:
+        with _alone(url) as connection:
+            agent_role.guard(connection)
         return ()
     with _alone(url) as connection:
         steps = app_steps.difference(app_schema.observe(connection), wanted)
@@ -295,6 +301,7 @@ def bring_up(
         script = app_sql.write(safe, tag="start").safe
         if script:
             connection.execute(script.up.encode())
+        agent_role.guard(connection)
         connection.execute("delete from persais.app_migrations where change_id is null and up_sql = ''")
         connection.execute(
             "insert into persais.app_migrations (commit, is_lossy, state, tag, steps, up_sql, down_sql, again_sql, "

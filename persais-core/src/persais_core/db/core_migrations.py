@@ -1,7 +1,8 @@
 """The core's own track: forward only, applied at start, by one process at a time.
 
-Schemas: `persais` holds the core's tables, `persais_queue` Procrastinate's, `persais_graph` LangGraph's checkpoints.
-The role's search path finds them all, so no connection needs options that a pooler would refuse.
+Schemas: `persais` holds the core's tables, `persais_queue` Procrastinate's, `persais_graph` LangGraph's checkpoints,
+and `persais_agents` what guards the bot's own tables (see `agent_role`). The role's
+search path finds the first three, so no connection needs options that a pooler would refuse.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import psycopg
 from psycopg import sql
 
 from persais_core import errors
+from persais_core.db import agent_role
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0009"
 """The newest core revision; known here so that an up-to-date start need not load Alembic."""
 
 LOCK = 0x70657273  # advisory lock: two processes that start together migrate one after the other
@@ -49,9 +51,11 @@ def prepare(url: str) -> bool:
             _extensions(connection)
             _search_path(connection)
             if _stamp(connection) == _wanted():
+                agent_role.install(connection)
                 return True  # a copy or a restored dump: only what belongs to the role was missing
             _upgrade(url)
             _checkpoints(url)
+            agent_role.install(connection)
             connection.execute(sql.SQL("comment on schema persais is {}").format(sql.Literal(_wanted())))
             return True
     except psycopg.Error as error:
@@ -66,7 +70,7 @@ def _is_prepared(connection: psycopg.Connection[tuple[str]]) -> bool:
         "where d.datname = current_database() and s.setrole = current_user::regrole and %s = any(s.setconfig)",
         (f"search_path={', '.join(SEARCH_PATH)}",),
     ).fetchone()
-    return row is not None and _stamp(connection) == _wanted()
+    return row is not None and _stamp(connection) == _wanted() and agent_role.is_installed(connection)
 
 
 def _lock(connection: psycopg.Connection[tuple[str]]) -> None:
@@ -83,7 +87,8 @@ def _lock(connection: psycopg.Connection[tuple[str]]) -> None:
 
 
 def _wanted() -> str:
-    return f"core {HEAD}, checkpoints {metadata.version('langgraph-checkpoint-postgres')}"
+    checkpoints = metadata.version("langgraph-checkpoint-postgres")
+    return f"core {HEAD}, checkpoints {checkpoints}, agents {agent_role.VERSION}"
 
 
 def _stamp(connection: psycopg.Connection[tuple[str]]) -> str | None:

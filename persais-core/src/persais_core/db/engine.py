@@ -1,7 +1,8 @@
-"""Every connection to Postgres is made here: three bounded pools, together at most twenty connections.
+"""Every connection to Postgres is made here: four bounded pools, together at most twenty connections.
 
 SQLAlchemy's for work in several steps, psycopg's for what is done in one statement (most of what a message needs, and
-LangGraph's checkpoints), Procrastinate's for the queue. The queue and the checkpoints live in schemas of their own,
+LangGraph's checkpoints), Procrastinate's for the queue, and one of another login for what agents do (`agent_pool`). The
+queue and the checkpoints live in schemas of their own,
 which are found by the role's search path (set once by `core_migrations.prepare`), since poolers refuse start-up
 options. No pool asks a connection whether it lives before each use; see `liveness`.
 """
@@ -14,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 from persais_core import errors
-from persais_core.db import liveness
+from persais_core.db import agent_pool, liveness, stored_json
 from persais_core.db.records import Record
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Record)
 
-TABLE_CONNECTIONS = 6
-STATEMENT_CONNECTIONS = 6
-QUEUE_CONNECTIONS = 5  # besides the one on which it listens
+TABLE_CONNECTIONS = 5
+STATEMENT_CONNECTIONS = 5
+QUEUE_CONNECTIONS = 4  # besides the two on which it listens
+PREPARE_AFTER = 2  # uses of a statement, where no pooler stands between; planned anew it costs more than it does
 MAX_IDLE = 240.0  # seconds until a connection that a burst needed is given back
 MAX_LIFETIME = 1800.0  # seconds
 
@@ -48,6 +50,7 @@ class Database:
         self._engine: AsyncEngine | None = None
         self._statements: AsyncConnectionPool[Any] | None = None
         self._doubts = liveness.Doubts()
+        self.agents = agent_pool.AgentPool(self, self._make_engine)
 
     async def open(self) -> None:
         """Make the pools and check that the server answers.
@@ -58,16 +61,8 @@ class Database:
         from psycopg.rows import dict_row
         from sqlalchemy import text
         from sqlalchemy.exc import SQLAlchemyError
-        from sqlalchemy.ext.asyncio import create_async_engine
 
-        self._engine = create_async_engine(
-            sqlalchemy_url(self.url),
-            pool_size=TABLE_CONNECTIONS - 3,
-            max_overflow=3,
-            pool_recycle=int(MAX_LIFETIME),
-            connect_args={"prepare_threshold": None, "connect_timeout": 10},
-        )
-        self._replace_dead(self._engine)
+        self._engine = self._make_engine(sqlalchemy_url(self.url), TABLE_CONNECTIONS)
         try:
             async with self._engine.connect() as connection:
                 await connection.execute(text("select 1"))
@@ -80,7 +75,13 @@ class Database:
             open=False,
             min_size=1,
             max_size=STATEMENT_CONNECTIONS,
-            kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row, "connect_timeout": 10},
+            configure=_set_json,
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": PREPARE_AFTER if self.direct_url == self.url else None,
+                "row_factory": dict_row,
+                "connect_timeout": 10,
+            },
         )
         await self._statements.open()
 
@@ -88,6 +89,7 @@ class Database:
         """Give all connections back."""
         engine, statements = self._engine, self._statements
         self._engine = self._statements = None
+        await self.agents.close()
         if engine is not None:
             await engine.dispose()
         if statements is not None:
@@ -158,9 +160,16 @@ class Database:
 
     def _pool(self, **options: Any) -> AsyncConnectionPool[Any]:
         """A psycopg pool that asks a connection whether it lives only where there is a reason to doubt it."""
+        from psycopg import OperationalError
+        from psycopg.pq import PipelineStatus
         from psycopg_pool import AsyncConnectionPool
 
         async def check(connection: AsyncConnection[Any]) -> None:
+            if connection.info.pipeline_status != PipelineStatus.OFF:
+                # Whoever had it was cancelled in the middle of a pipeline, as an aborted change is: nothing asked on
+                # it would be answered any more. Closed, it is replaced by the pool.
+                await connection.close()
+                raise OperationalError("the connection was left in the middle of a pipeline")
             if not self._doubts.about(connection):
                 return
             try:
@@ -173,6 +182,22 @@ class Database:
         made: AsyncConnectionPool[Any] = AsyncConnectionPool(
             **options | {"check": check, "max_idle": MAX_IDLE, "max_lifetime": MAX_LIFETIME}
         )
+        return made
+
+    def _make_engine(self, address: str, connections: int) -> AsyncEngine:
+        """An engine with so many connections at most; two of them are kept while nobody needs them."""
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        made = create_async_engine(
+            address,
+            pool_size=2,
+            max_overflow=connections - 2,
+            pool_recycle=int(MAX_LIFETIME),
+            connect_args={"prepare_threshold": None, "connect_timeout": 10},
+            hide_parameters=True,  # a statement that fails is logged; what people wrote is not
+            json_serializer=stored_json.dumps,
+        )
+        self._replace_dead(made)
         return made
 
     def _replace_dead(self, engine: AsyncEngine) -> None:
@@ -194,7 +219,7 @@ class Database:
         """The records of one schema that belong to one user."""
         from persais_core.db.user_records import UserRecords
 
-        return UserRecords(self, schema, user_id)
+        return UserRecords(self.agents, schema, user_id)
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -203,6 +228,12 @@ def sqlalchemy_url(url: str) -> str:
         if url.startswith(scheme):
             return "postgresql+psycopg://" + url.removeprefix(scheme)
     return url
+
+
+async def _set_json(connection: AsyncConnection[Any]) -> None:
+    from psycopg.types.json import set_json_dumps
+
+    set_json_dumps(stored_json.dumps, connection)
 
 
 async def _set_autocommit(connection: AsyncConnection[Any]) -> None:

@@ -21,7 +21,6 @@ from persais_core.db.user_records import KEPT_FIELDS
 R = TypeVar("R", bound=Record)
 
 MAX_LISTED = 1000
-LARGEST_INTEGER = 2**31 - 1  # of the column type `integer`
 
 
 class MemoryStore:
@@ -116,8 +115,8 @@ class MemoryRecords(Generic[R]):
                 read[name] = value.astimezone(UTC)
             if isinstance(value, str) and "\0" in value:
                 raise self._refusal(f"{name}: text cannot hold a zero byte")
-            small = isinstance(kind, Integer) and not isinstance(kind, BigInteger)
-            if small and isinstance(value, int) and not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
+            bits = 63 if isinstance(kind, BigInteger) else 31
+            if isinstance(kind, Integer) and isinstance(value, int) and not -(2**bits) <= value < 2**bits:
                 raise self._refusal(f"{name}: {value} is too large")
         return read
 

@@ -1,4 +1,7 @@
-"""A user's own records in Postgres. Each statement carries the user, so a forgotten filter cannot show a stranger's."""
+"""A user's own records in Postgres. Each statement names the user, and the database itself shows no row of another.
+
+The second wall is `agent_role`: the connections used here log in as a role that the policies of the tables bind.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from persais_core import errors
 from persais_core.db.records import Record
 
 if TYPE_CHECKING:
-    from persais_core.db.engine import Database
+    from persais_core.db.agent_pool import AgentPool
 
 R = TypeVar("R", bound=Record)
 
@@ -23,8 +26,8 @@ KEPT_FIELDS = frozenset({"id", "created_at", "updated_at", "is_deleted", "create
 class UserRecords(Generic[R]):
     """Implements `tools.base.Records` on a database; see there for what each method does."""
 
-    def __init__(self, database: Database, schema: type[R], user_id: int) -> None:
-        self._database, self._schema, self._user_id = database, schema, user_id
+    def __init__(self, pool: AgentPool, schema: type[R], user_id: int) -> None:
+        self._pool, self._schema, self._user_id = pool, schema, user_id
 
     def _mine(self) -> ColumnElement[bool]:
         schema = cast(Any, self._schema)
@@ -34,7 +37,7 @@ class UserRecords(Generic[R]):
         """Store a new record."""
         fresh = self._schema(**record.model_dump(exclude=set(KEPT_FIELDS)))
         fresh.created_by = self._user_id
-        async with self._database.session() as session:
+        async with self._pool.session(self._user_id) as session:
             session.add(fresh)
             await session.flush()
             await session.refresh(fresh)
@@ -43,14 +46,14 @@ class UserRecords(Generic[R]):
     async def get(self, id: int) -> R | None:
         """One record, or None."""
         schema = cast(Any, self._schema)
-        async with self._database.session() as session:
+        async with self._pool.session(self._user_id) as session:
             found = await session.execute(select(schema).where(self._mine(), schema.id == id))
             return cast("R | None", found.scalar_one_or_none())
 
     async def list(self, *, limit: int = 100) -> Sequence[R]:
         """The newest records first."""
         schema = cast(Any, self._schema)
-        async with self._database.session() as session:
+        async with self._pool.session(self._user_id) as session:
             found = await session.execute(
                 select(schema).where(self._mine()).order_by(schema.id.desc()).limit(max(0, min(limit, 1000)))
             )
@@ -63,7 +66,7 @@ class UserRecords(Generic[R]):
             AgentError: the user has no such record.
         """
         schema = cast(Any, self._schema)
-        async with self._database.session() as session:
+        async with self._pool.session(self._user_id) as session:
             found = await session.execute(select(schema).where(self._mine(), schema.id == record.id).with_for_update())
             stored = cast("R | None", found.scalar_one_or_none())
             if stored is None:
@@ -76,7 +79,7 @@ class UserRecords(Generic[R]):
     async def delete(self, id: int) -> bool:
         """Hide a record."""
         schema = cast(Any, self._schema)
-        async with self._database.session() as session:
+        async with self._pool.session(self._user_id) as session:
             found = await session.execute(select(schema).where(self._mine(), schema.id == id).with_for_update())
             stored = cast("R | None", found.scalar_one_or_none())
             if stored is None:

@@ -19,7 +19,8 @@ STOPPED_WITHIN = 60.0  # seconds
 ALONE = (
     "DATABASE_URL", "DATABASE_DIRECT_URL", "TELEGRAM_BOT_TOKEN", "TELEGRAM_API_URL", "TELEGRAM_WEBHOOK_SECRET",
     "APP_BASE_URL", "ALLOWED_USER_IDS", "ADMIN_USER_IDS", "OPENROUTER_API_KEY", "LLM_BASE_URL", "LLM_API_KEY",
-    "DEFAULT_MODEL", "CLASSIFIER_MODEL", "CODER_MODEL",
+    "DEFAULT_MODEL", "CLASSIFIER_MODEL", "CODER_MODEL", "FALLBACK_MODELS", "MODEL_PRICES", "METRICS_TOKEN",
+    "LOG_CONTENT", "SENTRY_DSN", "GIT_REMOTE_URL", "GITHUB_TOKEN", "GITHUB_API_URL",
 )  # fmt: skip
 """Settings of the surroundings that must not reach the bot; an empty one counts as not set."""
 
@@ -74,9 +75,11 @@ async def running(
         ProjectError: it ended, or did not get ready in time; holds what it printed.
     """
     home.mkdir(parents=True, exist_ok=True)
-    values = dict.fromkeys(ALONE, "") | {"PERSAIS_HOME": str(home), "PORT": "0"} | environment
+    # What is said here comes message by message, and each wants its answer at once.
+    defaults = {"PERSAIS_HOME": str(home), "PORT": "0", "BATCH_DEBOUNCE": "0"}
+    values = dict.fromkeys(ALONE, "") | defaults | environment
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "persais_core.cli", "dev", str(project),
+        sys.executable, "-m", "persais_core", "dev", str(project),
         cwd=home,
         env=settings.child_environment(**values),
         stdin=asyncio.subprocess.DEVNULL,

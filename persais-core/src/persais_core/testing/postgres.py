@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
 from persais_core import errors, settings
-from persais_core.db import app_migrations, embedded, engine
+from persais_core.db import agent_role, app_migrations, embedded, engine
 
 
 @contextmanager
@@ -49,6 +49,7 @@ def template(url: str, root: Path) -> Iterator[str]:
     """A database with the tables of a project's schemas, for the time of the block.
 
     The tables are made from the schemas themselves, so that a test shows a missing field before there is a migration.
+    Records are guarded there as they are in a bot.
 
     Args:
         url: of the server.
@@ -67,7 +68,13 @@ def template(url: str, root: Path) -> Iterator[str]:
             metadata.create_all(made)
         finally:
             made.dispose()
+        with psycopg.connect(_at(url, name), autocommit=True) as connection:
+            agent_role.install(connection)
+            role = agent_role.name(connection)
         yield name
+    # A role belongs to the server, so it outlives the databases that it was made for.
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection, suppress(psycopg.Error):
+        connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
 
 
 @contextmanager

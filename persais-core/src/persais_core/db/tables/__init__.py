@@ -4,7 +4,9 @@ One module per subject. Importing this package makes `METADATA` complete, which 
 """
 
 from persais_core.db.tables import chats as chats
+from persais_core.db.tables import configs as configs
 from persais_core.db.tables import evolution as evolution
 from persais_core.db.tables import people as people
+from persais_core.db.tables import sending as sending
 from persais_core.db.tables import tracks as tracks
 from persais_core.db.tables.base import METADATA as METADATA

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Column, Index, Text, text
+from sqlalchemy import ARRAY, BigInteger, Column, Index, Integer, Text, text
 from sqlmodel import Field
 
 from persais_core.db.tables.base import CoreTable, at, big, document, key, maybe_at
@@ -35,7 +35,8 @@ class Update(CoreTable, table=True):
 class Turn(CoreTable, table=True):
     """What one person said and gets one answer to.
 
-    `state` is waiting, done, failed (the agent's code raised) or repeated (failed, and answered again as a new turn).
+    `state` is waiting (more messages may join it), working (none may any more), done, failed (the agent's code raised),
+    repeated (failed, and answered again as a new turn) or dead (it kept failing and lies in the dead letters).
     """
 
     __tablename__ = "turns"
@@ -55,7 +56,8 @@ class Outgoing(CoreTable, table=True):
     """One message to a chat, sent once per `key`.
 
     A card is a row whose `body` changes: each new version sets `state` back to queued, and the message that stands in
-    the chat already is edited. `state` is queued, sending, sent or failed.
+    the chat already is edited. `state` is queued, sending, sent or failed. `done` counts the pieces of this version
+    that are out already, `doubts` the times it was sent although an earlier try may have arrived.
     """
 
     __tablename__ = "outbox"
@@ -73,6 +75,8 @@ class Outgoing(CoreTable, table=True):
     message_ids: list[int] = Field(
         default_factory=list, sa_column=Column(ARRAY(BigInteger), nullable=False, server_default="{}")
     )
+    done: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    doubts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     attempts: int = 0
     error: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = at(nullable=False)

@@ -95,3 +95,14 @@ class Preview(CoreTable, table=True):
     commit: str = Field(sa_type=Text)
     agent: str = Field(sa_type=Text)
     started_at: datetime = at(nullable=False)
+
+
+class FirstTurns(CoreTable, table=True):
+    """How many of an agent's first turns in a release there were, and how many broke; for all its processes."""
+
+    __tablename__ = "first_turns"
+
+    commit: str = Field(sa_column=Column(Text, primary_key=True))
+    agent: str = Field(sa_column=Column(Text, primary_key=True))
+    turns: int
+    broken: int

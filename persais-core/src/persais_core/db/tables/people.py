@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, Text, text
 from sqlmodel import Field
 
 from persais_core.db.tables.base import CoreTable, at, big, document, key, maybe_at
@@ -22,6 +22,8 @@ class Person(CoreTable, table=True):
     is_owner: bool = False
     is_admin: bool = False
     refused_at: datetime | None = maybe_at()
+    blocked_at: datetime | None = maybe_at()
+    """Since when the chat service says that they do not want to hear from us; the next message that arrives ends it."""
     seen_at: datetime = at(nullable=False)
 
 
@@ -42,6 +44,10 @@ class AuditEntry(CoreTable, table=True):
     """One consequential act. Rows are only ever added; a trigger refuses everything else."""
 
     __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_at", "at"),
+        Index("ix_audit_alarm", "at", postgresql_where=text("alarm is not null")),
+    )
 
     id: int | None = key()
     at: datetime = at(nullable=False)
@@ -50,7 +56,19 @@ class AuditEntry(CoreTable, table=True):
     subject: str = Field(default="", sa_type=Text)
     outcome: str = Field(default="ok", sa_type=Text)
     commit: str | None = Field(default=None, sa_type=Text)
+    alarm: str | None = Field(default=None, sa_type=Text)
     detail: dict[str, Any] = document()
+
+
+class Alert(CoreTable, table=True):
+    """An alarming entry of the audit log that the admins were told of."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (Index("ix_alerts_kind_told_at", "kind", "told_at"),)
+
+    audit_id: int = big(primary_key=True)
+    kind: str = Field(sa_type=Text)
+    told_at: datetime = at(nullable=False)
 
 
 class ModelCall(CoreTable, table=True):
@@ -67,6 +85,7 @@ class ModelCall(CoreTable, table=True):
     user_id: int | None = big(nullable=True)
     turn_id: int | None = big(nullable=True)
     change_id: int | None = big(nullable=True)
+    agent: str | None = Field(default=None, sa_type=Text)
     purpose: str = Field(sa_type=Text)
     model: str = Field(sa_type=Text)
     tokens_in: int = 0
