@@ -1,4 +1,7 @@
-"""One log: JSON lines on stdout, ours and the libraries', with every known secret taken out."""
+"""One log on stdout, ours and the libraries', with every known secret taken out.
+
+JSON lines, or lines for people where a person sits at the terminal. What people write is in it only with LOG_CONTENT.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,18 @@ import structlog
 from persais_core.security.redact import Redactor
 
 QUIET = (
-    "httpx", "httpx2", "httpcore", "httpcore2", "telegram", "openai", "procrastinate", "alembic", "aiorate_limiter",
-    "uvicorn",
+    "httpx", "httpx2", "httpcore", "httpcore2", "telegram", "openai", "procrastinate", "alembic", "uvicorn",
 )  # fmt: skip
 
 
-def configure(redactor: Redactor) -> None:
-    """Set up structlog and the standard library's logging, once per process."""
+def configure(redactor: Redactor, *, human: bool = False) -> None:
+    """Set up structlog and the standard library's logging, once per process.
+
+    Args:
+        redactor: takes secrets out of every line.
+        human: write lines for a person at a terminal rather than JSON.
+    """
+    renderer = structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer(ensure_ascii=False)
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -37,7 +45,7 @@ def configure(redactor: Redactor) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 redactor,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                renderer,
             ],
         )
     )
@@ -47,5 +55,3 @@ def configure(redactor: Redactor) -> None:
     # httpx writes whole URLs, the bot's token among them; the others tell more than anybody reads
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # A flood limit is expected, and the outbox says in one line what it does about it; this would be a traceback.
-    logging.getLogger("telegram.ext.AIORateLimiter").setLevel(logging.CRITICAL)

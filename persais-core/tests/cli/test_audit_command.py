@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from persais_core import audit, settings
+from persais_core import audit, errors, settings
+from persais_core.cli import audit as audit_command
 from persais_core.db.engine import Database
 from persais_core.testing import live
 
 
 async def show(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     values = settings.child_environment(**(dict.fromkeys(live.ALONE, "") | environment))
-    argv = [sys.executable, "-m", "persais_core.cli", "audit", *arguments]
+    argv = [sys.executable, "-m", "persais_core", "audit", *arguments]
     return await asyncio.to_thread(
         subprocess.run, argv, capture_output=True, text=True, env=values, timeout=120, check=False
     )
@@ -47,7 +50,7 @@ async def test_json_has_all_of_an_entry(database: Database, core_url: str) -> No
     first, second = map(json.loads, done.stdout.splitlines())
     assert first | {"id": 1, "at": ""} == {
         "id": 1, "at": "", "actor": 7, "action": "merged", "subject": "change 3", "outcome": "ok", "commit": "a" * 40,
-        "detail": {"cost": 0.5},
+        "alarm": None, "detail": {"cost": 0.5},
     }  # fmt: skip
     assert (second["actor"], second["outcome"], second["detail"]) == (None, "failed", {"cause": "x" * 1000})
 
@@ -63,8 +66,44 @@ async def test_words_of_strangers_do_nothing_to_the_terminal(
     assert done.stdout.rstrip("\n").isprintable()
 
 
+async def test_entries_are_chosen_by_act_actor_change_and_time(database: Database, core_url: str) -> None:
+    await note(database, "change requested", "merged")
+    async with database.session() as session:
+        audit.record(session, "tap", actor=8, subject="change 4", outcome="refused", alarm="tap", _mark="x")
+    chosen = ("--action", "requested", "--since", "1h", "--actor", "7", "--change", "3")
+    done = await show("--json", *chosen, DATABASE_URL=core_url)
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1]
+    done = await show("--change", "4", DATABASE_URL=core_url)
+    assert "refused!" in done.stdout and "_mark" not in done.stdout  # alarming, and not for readers
+
+
+def test_since_takes_how_long_ago_or_a_date() -> None:
+    assert timedelta(hours=11.9) < datetime.now(UTC) - audit_command.moment("12h") < timedelta(hours=12.1)
+    assert audit_command.moment("2026-11-27") == datetime(2026, 11, 27, tzinfo=UTC)
+    assert audit_command.moment("2026-11-27T10:00+03:00") == datetime(2026, 11, 27, 7, tzinfo=UTC)
+    for words in ("yesterday", "7", "99999999d", "999999w", ""):
+        with pytest.raises(errors.SettingsError, match="7d"):
+            audit_command.moment(words)
+
+
+async def test_following_shows_what_is_added(database: Database, core_url: str) -> None:
+    await note(database, "merged")
+    values = settings.child_environment(**(dict.fromkeys(live.ALONE, "") | {"DATABASE_URL": core_url}))
+    argv = [sys.executable, "-u", "-m", "persais_core", "audit", "--follow", "--json"]
+    following = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE, env=values)
+    assert following.stdout
+    try:
+        async with asyncio.timeout(60):
+            assert json.loads(await following.stdout.readline())["action"] == "merged"
+            await note(database, "deployed")
+            assert json.loads(await following.stdout.readline())["action"] == "deployed"
+    finally:
+        following.send_signal(signal.SIGINT)
+        assert await following.wait() == 0
+
+
 async def test_an_empty_log_says_so(core_url: str) -> None:
-    assert (await show(DATABASE_URL=core_url)).stdout == "Nothing has been noted yet.\n"
+    assert (await show(DATABASE_URL=core_url)).stdout == "Nothing like that has been noted yet.\n"
     assert (await show("--json", DATABASE_URL=core_url)).stdout == ""
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CODE_HOURS = 24
 MAX_ATTEMPTS = 10  # wrong codes until the code is void
+ALARMING = 3  # claims that fail within an hour until admins hear of it; an owner mistypes once or twice
 
 
 class Standing(StrEnum):
@@ -102,6 +103,11 @@ class Access:
                 audit.record(session, "stranger refused", actor=user.id, outcome="refused", name=user.name)
         return first
 
+    async def refuse_tap(self, user: User, cause: str = "stranger") -> None:
+        """Note that somebody tapped a button that is not for them."""
+        async with self._database.session() as session:
+            await audit.refuse(session, "tap", actor=user.id, alarm="tap", cause=cause)
+
     async def is_claimable(self) -> bool:
         """Whether nobody owns this bot yet and nobody is named in the settings."""
         if self._allowed or self._admins:
@@ -122,9 +128,10 @@ class Access:
 
     async def claim(self, user: User, code: str) -> Claim:
         """Try to become the owner."""
-        if not await self.is_claimable():
-            return Claim.CLOSED
+        is_open = await self.is_claimable()
         async with self._database.session() as session:
+            if not is_open:
+                return await _closed(session, user)
             found = await session.execute(
                 select(ClaimCode)
                 .where(col(ClaimCode.expires_at) > datetime.now(UTC), col(ClaimCode.used_by).is_(None))
@@ -134,16 +141,24 @@ class Access:
             )
             row = found.scalar_one_or_none()
             if row is None or row.attempts >= MAX_ATTEMPTS:
-                return Claim.CLOSED
+                return await _closed(session, user)
             if not hmac.compare_digest(row.code_sha256, _digest(code)):
                 row.attempts += 1
-                audit.record(session, "claim", actor=user.id, outcome="refused", attempt=row.attempts)
+                await audit.refuse(
+                    session, "claim", actor=user.id, alarm="claim", alarm_from=ALARMING, attempt=row.attempts
+                )
                 return Claim.WRONG
             row.used_by = user.id
             person = await _person(session, user)
             person.is_owner = person.is_admin = True
             audit.record(session, "claim", actor=user.id, name=user.name)
         return Claim.ACCEPTED
+
+
+async def _closed(session: AsyncSession, user: User) -> Claim:
+    """Note a try to claim what cannot be claimed."""
+    await audit.refuse(session, "claim", actor=user.id, alarm="claim", alarm_from=ALARMING, cause="closed")
+    return Claim.CLOSED
 
 
 async def _person(session: AsyncSession, user: User) -> Person:

@@ -8,6 +8,7 @@ A `Redactor` is made once from the settings and passed to whoever writes.
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
@@ -15,11 +16,19 @@ from urllib.parse import quote, quote_plus
 
 HIDDEN = "[hidden]"
 SHORTEST = 6  # characters; a shorter value would hide ordinary words
+# With each message to a model its whole conversation comes by again, and with each log line the same words.
+REMEMBERED = 512  # texts whose result is kept
+REMEMBERED_LENGTH = 2000  # characters of a text that is
 
+# Whatever may begin anywhere and end far away has a longest length: a long text without blanks, which anybody may send
+# and any diff may hold, would else be read again from each of its characters.
 OPENROUTER = re.compile(r"\bsk-or-(?:v\d-)?[A-Za-z0-9_-]{20,}")
 OPENAI = re.compile(r"\bsk-(?!or-)[A-Za-z0-9_-]{20,}")
 FLY = re.compile(r"\b(?:FlyV1\s+)?fm\d[a-z]?_[A-Za-z0-9+/=_,-]{20,}|\bfo1_[A-Za-z0-9_-]{20,}")
-NEON = re.compile(r"\bnpg_[A-Za-z0-9]{10,}|\bpostgres(?:ql)?://[^\s:/@'\"]+:[^\s@'\"]+@[^\s'\"]*\.neon\.tech[^\s'\"]*")
+NEON = re.compile(
+    r"\bnpg_[A-Za-z0-9]{10,}"
+    r"|\bpostgres(?:ql)?://[^\s:/@'\"]{1,256}:[^\s@'\"]{1,512}@[^\s'\"]{0,256}\.neon\.tech[^\s'\"]*"
+)
 TELEGRAM = re.compile(r"\b\d{6,12}:[A-Za-z0-9_-]{30,}")
 PATTERNS = (
     OPENROUTER,
@@ -29,13 +38,19 @@ PATTERNS = (
     TELEGRAM,
     re.compile(r"\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{30,}"),
     re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}|\bxox[abposr]-[A-Za-z0-9-]{10,}"),
-    re.compile(r"\bAKIA[0-9A-Z]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"),
-    re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"),
+    re.compile(r"\bA[KS]IA[0-9A-Z]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"),
+    re.compile(r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
+    re.compile(r"\bhf_[A-Za-z0-9]{30,}|\bnpm_[A-Za-z0-9]{36}\b|\bpypi-[A-Za-z0-9_-]{50,}"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{10,500}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S),
 )
 # The password of a URL, and what follows a word that announces a secret; only the second group is hidden.
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@'\"]*:)([^\s@'\"]+)(?=@)")
-_HEADER = re.compile(r"(\b(?:bearer|basic|token)\s+)([A-Za-z0-9._~+/=:-]{12,})", re.I)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s:/@'\"]{0,256}:)([^\s@'\"]{1,512})(?=@)")
+_HEADER = re.compile(r"(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|token)\s+)([A-Za-z0-9._~+/=:-]{6,})", re.I)
+# Without the header's name it may be a sentence ("basic understanding"): what follows must not look like a word.
+_SCHEME = re.compile(
+    r"(\b(?i:bearer|basic|token)\s+)(?=[A-Za-z._~+/=:-]*[0-9]|[A-Za-z]*[a-z][A-Z])([A-Za-z0-9._~+/=:-]{12,})"
+)
 _QUERY = re.compile(r"([?&](?:access_token|api_?key|key|token|secret|password)=)([^\s&#'\"]+)", re.I)
 
 
@@ -51,14 +66,18 @@ class Redactor:
         # Longest first: a URL that holds a password is hidden whole, not with a hole in it.
         alternatives = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
         self._known = re.compile(alternatives) if alternatives else None
+        self._remembered = functools.lru_cache(REMEMBERED)(self._hidden)
 
     def text(self, value: str) -> str:
         """The text with every secret hidden; hiding twice changes nothing."""
+        return self._remembered(value) if len(value) <= REMEMBERED_LENGTH else self._hidden(value)
+
+    def _hidden(self, value: str) -> str:
         if self._known:
             value = self._known.sub(HIDDEN, value)
         for pattern in PATTERNS:
             value = pattern.sub(HIDDEN, value)
-        for pattern in (_URL, _HEADER, _QUERY):
+        for pattern in (_URL, _HEADER, _SCHEME, _QUERY):
             value = pattern.sub(rf"\g<1>{HIDDEN}", value)
         return value
 
