@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from persais_core import errors, web
+from persais_core import errors, metrics, web
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.tables.evolution import PullRequest
 
@@ -29,7 +29,13 @@ class Door:
         self.accepted: list[Any] = []
         self.problem: Exception | None = None
         self.well = True
-        app = web.application(health=self._health, accept=self._accept, page=self._page, webhook_secret=webhook_secret)
+        app = web.application(
+            health=self._health,
+            accept=self._accept,
+            page=self._page,
+            webhook_secret=webhook_secret,
+            more=[metrics.route(self._figures, None)],
+        )
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://bot.test")
 
     async def post(self, body: bytes, secret: str | bytes = SECRET) -> httpx.Response:
@@ -42,6 +48,9 @@ class Door:
         if self.problem:
             raise self.problem
         self.accepted.append(update)
+
+    async def _figures(self) -> bytes:
+        return b"figures"
 
     async def _page(self, number: int, key: str) -> tuple[PullRequest, str] | None:
         return (PULL, DIFF) if (number, key) == (3, "right") else None
@@ -100,21 +109,39 @@ async def test_a_body_that_is_too_large_is_refused_while_it_comes(door: Door) ->
     assert (await door.post(b" " * (web.MAX_BODY - 1) + b"1")).status_code == 200
 
 
+async def test_a_body_that_says_it_is_too_large_or_packed_is_not_read(door: Door) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        read += 1
+        yield b"{}"
+
+    for headers, status in (
+        ({"content-length": str(20 * 2**20)}, 413),
+        ({"content-length": "9" * 18}, 413),
+        ({"content-encoding": "gzip"}, 415),
+        ({"content-encoding": "br"}, 415),
+    ):
+        answer = await door.http.post("/telegram/webhook", content=body(), headers={HEADER: SECRET} | headers)
+        assert (answer.status_code, read) == (status, 0)
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"\xff\xfe", b"nonsense", b'{"a": }', b"9" * 5000],
     ids=["empty", "open", "bytes", "word", "hole", "digits"],
 )
-async def test_what_is_no_json_is_refused(door: Door, body: bytes) -> None:
-    assert (await door.post(body)).status_code == 400
+async def test_what_is_no_json_is_dropped_and_never_asked_for_again(door: Door, body: bytes) -> None:
+    assert (await door.post(body)).status_code == 200
     assert door.accepted == []
 
 
 @pytest.mark.parametrize("levels", [100, 900, 100_000])
-async def test_deep_nesting_is_refused_or_accepted_but_never_asked_for_again(door: Door, levels: int) -> None:
+async def test_deep_nesting_is_never_asked_for_again(door: Door, levels: int) -> None:
     body = b'{"update_id": 5, "deep": ' + b"[" * levels + b"]" * levels + b"}"
     answer = await door.post(body)
-    assert answer.status_code in {200, 400}
+    assert answer.status_code == 200
     for update in door.accepted:
         kept = parse(update, bot_id=77)
         assert kept and json.dumps(kept.payload)
@@ -144,6 +171,16 @@ async def test_health_says_it_in_status_and_document(door: Door, well: bool, sta
     assert answer.status_code == status
     assert answer.json()["status"] == ("ok" if well else "failing")
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_process_that_answers_is_live_whatever_it_depends_on(door: Door) -> None:
+    door.well = False
+    answer = await door.http.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_the_figures_have_their_page(door: Door) -> None:
+    assert (await door.http.get("/metrics")).text == "figures"
 
 
 async def test_a_pull_request_is_shown_to_who_holds_its_key_with_everything_escaped(door: Door) -> None:

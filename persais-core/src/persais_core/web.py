@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -18,12 +19,15 @@ from persais_core.forges import pages
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 1024 * 1024  # bytes; Telegram's updates are far smaller
+STORE_WITHIN = 8.0  # seconds; then the update is asked for again, which is recognised if it was stored after all
 
 Health = Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]
 Accept = Callable[[Any], Awaitable[None]]
 
 
-def application(*, health: Health, accept: Accept, page: pages.Page, webhook_secret: str | None) -> Starlette:
+def application(
+    *, health: Health, accept: Accept, page: pages.Page, webhook_secret: str | None, more: Sequence[Route] = ()
+) -> Starlette:
     """The routes of one release.
 
     Args:
@@ -31,7 +35,12 @@ def application(*, health: Health, accept: Accept, page: pages.Page, webhook_sec
         accept: stores one raw Telegram update; raises when it could not.
         page: a pull request of the local forge, for whoever holds its link.
         webhook_secret: what Telegram sends along; None: there is no webhook, and the route is not there.
+        more: pages of other rooms, such as the figures.
     """
+
+    async def get_live(request: Request) -> Response:
+        # Says that this process answers, and nothing about what it depends on: restarting it would not mend that.
+        return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
     async def get_health(request: Request) -> Response:
         well, document = await health()
@@ -42,6 +51,10 @@ def application(*, health: Health, accept: Accept, page: pages.Page, webhook_sec
         given = request.headers.get("x-telegram-bot-api-secret-token", "").encode("latin-1", "replace")
         if webhook_secret is None or not hmac.compare_digest(given, webhook_secret.encode()):
             return Response(status_code=403)
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            return Response(status_code=415)  # Telegram compresses nothing, and a small body could become a huge one
+        if _length(request) > MAX_BODY:
+            return Response(status_code=413)
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -50,15 +63,29 @@ def application(*, health: Health, accept: Accept, page: pages.Page, webhook_sec
         try:
             update = json.loads(bytes(body))
         except (ValueError, RecursionError):
-            return Response(status_code=400)
+            # Refused, it would come again for a day; it will never become better.
+            log.warning("an update that is no JSON was dropped", size=len(body))
+            return Response(status_code=200)
         try:
-            await accept(update)
+            async with asyncio.timeout(STORE_WITHIN):
+                await accept(update)
         except Exception as error:  # whatever kept us from storing it: Telegram keeps it and comes again
             log.error("an update could not be stored", error_type=type(error).__name__)
             return Response(status_code=503, headers={"Retry-After": "5"})
         return Response(status_code=200)  # an empty body: Telegram would execute a method named in it
 
-    routes = [Route("/health", get_health, methods=["GET"]), *pages.routes(page)]
+    routes = [
+        Route("/health", get_health, methods=["GET"]),
+        Route("/health/live", get_live, methods=["GET"]),
+        *more,
+        *pages.routes(page),
+    ]
     if webhook_secret is not None:
         routes.append(Route("/telegram/webhook", post_update, methods=["POST"]))
     return Starlette(routes=routes)
+
+
+def _length(request: Request) -> int:
+    """How long the body says that it is; 0 where it does not."""
+    given = request.headers.get("content-length", "")
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 19 else 0

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from persais_core import errors
-from persais_core.channels.base import BlockedError, FloodError, RejectedError
+from persais_core.channels.base import BlockedError, FloodError, MovedError, RejectedError, UnsureError
 from persais_core.channels.telegram import webhook
 from persais_core.channels.telegram.poll import poll
 from persais_core.channels.telegram.send import TelegramChannel
-from persais_core.domain.chats import Button, Lane, Reply
+from persais_core.domain.chats import Button, File, Lane, Reply
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from persais_core.emulators.telegram.values import ChatMessage
 
@@ -46,7 +46,7 @@ async def test_an_unreachable_service_is_a_channel_error_without_the_token() -> 
 
 async def test_a_reply_arrives_with_its_formatting_and_buttons(channel: TelegramChannel, person: ChatClient) -> None:
     reply = Reply(text="**Hi** there", buttons=((Button(text="Yes", data="y"), Button(text="No", data="n")),))
-    [number] = await channel.send(LANE, reply)
+    [number] = await channel.put(LANE, reply)
     [message] = await bots(person)
     assert (message.id, message.text.strip()) == (number, "Hi there")
     assert [(e.type, e.offset, e.length) for e in message.entities] == [("bold", 0, 2)]
@@ -57,7 +57,7 @@ async def test_a_long_reply_becomes_several_messages_with_the_buttons_under_the_
     channel: TelegramChannel, person: ChatClient
 ) -> None:
     reply = Reply(text="🎭 word\n" * 1000, plain=True, buttons=((Button(text="Ok", data="ok"),),))
-    numbers = await channel.send(LANE, reply)
+    numbers = await channel.put(LANE, reply)
     messages = await bots(person)
     assert [m.id for m in messages] == numbers
     assert len(numbers) > 1
@@ -65,19 +65,101 @@ async def test_a_long_reply_becomes_several_messages_with_the_buttons_under_the_
 
 
 async def test_an_edit_may_grow_and_shrink_a_reply(channel: TelegramChannel, person: ChatClient) -> None:
-    numbers = await channel.send(LANE, Reply(text="short", plain=True))
-    grown = await channel.edit(LANE, numbers, Reply(text="x" * 5000, plain=True))
+    numbers = await channel.put(LANE, Reply(text="short", plain=True))
+    grown = await channel.put(LANE, Reply(text="x" * 5000, plain=True), ids=numbers)
     assert grown[0] == numbers[0]
     assert [m.id for m in await bots(person)] == grown
     assert len(grown) == 2
-    shrunk = await channel.edit(LANE, grown, Reply(text="short again", plain=True))
+    shrunk = await channel.put(LANE, Reply(text="short again", plain=True), ids=grown)
     assert shrunk == numbers
     assert [m.text for m in await bots(person)] == ["short again"]
 
 
 async def test_an_edit_to_the_same_is_no_failure(channel: TelegramChannel, person: ChatClient) -> None:
-    numbers = await channel.send(LANE, Reply(text="same"))
-    assert await channel.edit(LANE, numbers, Reply(text="same")) == numbers
+    numbers = await channel.put(LANE, Reply(text="same"))
+    assert await channel.put(LANE, Reply(text="same"), ids=numbers) == numbers
+
+
+async def test_pieces_that_are_out_are_not_sent_again_and_each_is_told(
+    channel: TelegramChannel, person: ChatClient
+) -> None:
+    reply = Reply(text="\n\n".join(f"{number} " + "x" * 3000 for number in range(3)), plain=True)
+    told: list[list[int]] = []
+
+    async def noted(ids: list[int]) -> None:
+        told.append(ids)
+
+    [first] = await channel.put(LANE, Reply(text="0 " + "x" * 3000, plain=True))
+    numbers = await channel.put(LANE, reply, ids=[first], done=1, noted=noted)
+    assert [m.text[0] for m in await bots(person)] == ["0", "1", "2"]
+    assert told == [numbers[:2]]
+    assert numbers[0] == first
+
+
+async def test_a_very_long_reply_comes_as_a_file_with_its_beginning_in_the_chat(
+    channel: TelegramChannel, person: ChatClient, telegram_url: str
+) -> None:
+    text = "\n\n".join(f"**{number}** " + "слово " * 100 for number in range(40))
+    await channel.put(LANE, Reply(text=text, buttons=((Button(text="Ok", data="ok"),),)))
+    start, whole = await bots(person)
+    assert start.text.startswith("0 слово")
+    assert not start.buttons
+    assert whole.attachment is not None
+    assert (whole.attachment.name, whole.attachment.size) == ("reply.md", len(text.encode()))
+    assert [[b.text for b in row] for row in whole.buttons] == [["Ok"]]
+
+
+async def test_words_with_a_file_stand_under_it_or_before_it_and_are_never_cut(
+    channel: TelegramChannel, person: ChatClient
+) -> None:
+    file = File(name="a.diff", text="+1")
+    await channel.put(LANE, Reply(text="**short**", file=file))
+    await channel.put(LANE, Reply(text="long " * 400, file=file, plain=True))
+    short, before, alone = await bots(person)
+    assert (short.text, [e.type for e in short.entities]) == ("short", ["bold"])
+    assert short.attachment is not None
+    assert before.text.count("long") == 400
+    assert (alone.text, alone.attachment is not None) == ("", True)
+
+
+async def test_a_chat_that_moved_says_where(channel: TelegramChannel, emulator: TelegramEmulator) -> None:
+    emulator.fail_next(
+        "sendMessage",
+        error_code=400,
+        description="Bad Request: group chat was upgraded to a supergroup chat",
+        migrate_to=-1001234,
+    )
+    with pytest.raises(MovedError) as caught:
+        await channel.put(LANE, Reply(text="x"))
+    assert caught.value.chat_id == -1001234
+
+
+async def test_a_lost_answer_is_no_plain_failure_as_the_message_may_stand_there(
+    channel: TelegramChannel, person: ChatClient, emulator: TelegramEmulator
+) -> None:
+    emulator.lose_next("sendMessage")
+    with pytest.raises(UnsureError):
+        await channel.put(LANE, Reply(text="x"))
+    [message] = await bots(person)
+    emulator.lose_next("editMessageText")
+    with pytest.raises(errors.ChannelError) as caught:
+        await channel.put(LANE, Reply(text="y"), ids=[message.id])
+    assert type(caught.value) is errors.ChannelError  # an edit made twice shows the same
+
+
+async def test_each_call_that_shows_something_asks_for_its_turn(telegram_url: str, person: ChatClient) -> None:
+    asked: list[int] = []
+
+    async def pace(chat_id: int) -> None:
+        asked.append(chat_id)
+
+    made = TelegramChannel("77:LOCAL-BOT", telegram_url, pace)
+    await made.open()
+    numbers = await made.put(LANE, Reply(text="x" * 5000, plain=True))
+    await made.put(LANE, Reply(text="y"), ids=numbers[:1])
+    await made.typing(LANE)
+    await made.close()
+    assert asked == [LANE.chat_id] * 3
 
 
 @pytest.mark.parametrize(
@@ -85,7 +167,9 @@ async def test_an_edit_to_the_same_is_no_failure(channel: TelegramChannel, perso
     [
         (429, "Too Many Requests: retry after 7", 7, FloodError),
         (403, "Forbidden: bot was blocked by the user", None, BlockedError),
-        (400, "Bad Request: chat not found", None, RejectedError),
+        (400, "Bad Request: chat not found", None, BlockedError),
+        (403, "Forbidden: user is deactivated", None, BlockedError),
+        (400, "Bad Request: can't parse entities", None, RejectedError),
         (502, "Bad Gateway", None, errors.ChannelError),
         (500, "Internal Server Error", None, errors.ChannelError),
         (409, "Conflict: terminated", None, errors.ChannelError),
@@ -103,7 +187,7 @@ async def test_each_refusal_is_translated(
 ) -> None:
     emulator.fail_next("sendMessage", error_code=code, description=description, retry_after=wait)
     with pytest.raises(errors.ChannelError) as caught:
-        await channel.send(LANE, Reply(text="x"))
+        await channel.put(LANE, Reply(text="x"))
     assert type(caught.value) is expected
     if isinstance(caught.value, FloodError):
         assert caught.value.seconds == wait
@@ -118,7 +202,7 @@ async def test_typing_and_answers_to_taps_never_raise(channel: TelegramChannel, 
 
 
 async def test_the_answer_to_a_tap_reaches_who_tapped(channel: TelegramChannel, person: ChatClient) -> None:
-    await channel.send(LANE, Reply(text="choose", buttons=((Button(text="Yes", data="y"),),)))
+    await channel.put(LANE, Reply(text="choose", buttons=((Button(text="Yes", data="y"),),)))
     [message] = await bots(person)
     tap = await person.press(message, "Yes")
     await channel.answer_press(tap, "Thank you", alert=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from persais_core import texts
 from persais_core.channels.telegram import render
 from persais_core.domain.chats import Reply
 
@@ -112,6 +113,19 @@ def test_long_text_is_split_within_the_limit_and_nothing_is_lost(text: str, plai
     assert joined == "".join(text.split())
 
 
+@pytest.mark.parametrize("marks", ["1. ", "> ", ">", "- ", "* > "])
+def test_marks_within_each_other_without_end_are_shown_as_they_stand(marks: str) -> None:
+    text = marks * 4000 + "end"  # read as Markdown, it would hold up everything for minutes
+    assert "".join(part for part, _ in render.pieces(Reply(text=text))) == text
+
+
+def test_what_is_far_longer_than_any_chat_is_read_no_further_than_it_is_shown() -> None:
+    text = "**bold** " + "word " * 200_000
+    start, whole = render.parts(Reply(text=text))
+    assert isinstance(start, tuple) and start[0].startswith("bold ") and start[1][0]["type"] == "bold"
+    assert isinstance(whole, render.Document) and whole.file.text == text
+
+
 def test_long_plain_text_is_cut_at_line_ends() -> None:
     lines = "".join(f"line {number}\n" for number in range(1000))
     pieces = [part for part, _ in render.pieces(Reply(text=lines, plain=True))]
@@ -139,3 +153,10 @@ def test_nothing_to_say_is_still_one_message(text: str, plain: bool) -> None:
     [(part, entities)] = render.pieces(Reply(text=text, plain=plain))
     assert part.strip()
     assert entities == []
+
+
+@pytest.mark.parametrize(
+    "words", ["remove <name>", "x < y > z", "<b>bold</b>", "a | b || c", "*b* _i_ `c` [x](y) #1 ~~s~~", "back\\slash"]
+)
+def test_words_of_others_stand_in_our_messages_as_they_were_said(words: str) -> None:
+    assert render.parts(Reply(text=texts.escaped(words))) == [(words, [])]

@@ -131,6 +131,58 @@ def test_everything_else_is_declined_honestly(language: str, request_text: str) 
     assert ("офлайн-модель" if language == "ru" else "offline model") in declined
 
 
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        'Create an agent "Loud" that answers in upper case and adds "!" at the end',
+        'Create an agent "Both" that adds "<" before and ">" after each message',
+        "Создай агента Эхо, который повторяет сообщения и считает слова",
+        'Create an agent "Echo" that repeats messages, then counts the letters',
+        "Make parrot answer in upper case and backwards",
+    ],
+)
+def test_a_wish_that_could_be_granted_only_in_part_is_declined_with_the_part(request_text: str) -> None:
+    declined = plan(request_text).decline or ""
+    assert "only a part of that" in declined
+    assert "LLM_BASE_URL" in declined
+
+
+@pytest.mark.parametrize(
+    ("requests", "step"),
+    [
+        (["Make parrot answer in upper case instead of lower case"], "message text in upper case."),
+        (['Create an agent "Echo" that listens and repeats messages, thanks'], 'Reply with "Echo: " followed by'),
+        (['Create an agent "Both" that adds "<" before and ">" after', "only upper case"], "text in upper case."),
+    ],
+)
+def test_what_is_only_one_behaviour_is_not_taken_for_two(requests: list[str], step: str) -> None:
+    assert step in plan(*requests).steps[0]
+
+
+@pytest.mark.parametrize(
+    ("request_text", "wanted"),
+    [
+        ("Let parrot use openai/gpt-5-mini", {"agent": "parrot", "model": "openai/gpt-5-mini"}),
+        ("Пусть Попугай использует модель gpt-5-mini.", {"agent": "parrot", "model": "gpt-5-mini"}),
+        ("сделай попугая строже: температура 0", {"agent": "parrot", "temperature": 0.0}),
+        ("Set the temperature of parrot to 0.7, at most 200 tokens",
+         {"agent": "parrot", "temperature": 0.7, "max_tokens": 200}),
+        ("switch parrot off", {"agent": "parrot", "enabled": False}),
+        ("Включи попугая", {"agent": "parrot", "enabled": True}),
+        ("Give parrot the default model", {"agent": "parrot", "default": ("model",)}),
+    ],
+)  # fmt: skip
+def test_a_wish_about_settings_is_understood(request_text: str, wanted: dict[str, Any]) -> None:
+    made = plan(request_text).configure
+    assert made is not None
+    assert made.model_dump(exclude_defaults=True) == wanted
+
+
+@pytest.mark.parametrize("request_text", ["Use gpt-5-mini", "Let nobody use gpt-5-mini", "Switch it off"])
+def test_a_setting_of_no_agent_is_no_setting(request_text: str) -> None:
+    assert plan(request_text).configure is None
+
+
 def test_an_agent_that_exists_is_changed_or_declined_and_never_made_twice() -> None:
     for request in (
         "Change the agent parrot so that it answers in lower case",
@@ -206,3 +258,28 @@ def test_the_step_the_code_and_the_answer_agree(kind: behaviours.Kind, text: str
     assert read is not None
     assert read.answer("Hello World") == meant.answer("Hello World")
     assert eval(meant.expression("m"), {"m": "Hello World"}) == meant.answer("Hello World")
+
+
+@pytest.mark.parametrize(
+    ("language", "request_", "correction", "name"),
+    [
+        (
+            "en",
+            "Make an agent named Backwards that reverses my text",
+            "no, put 'Ha: ' before it instead",
+            "backwards",
+        ),
+        (
+            "ru",
+            "Хочу агента по имени Тень, который переворачивает текст",
+            "нет, пусть пишет маленькими буквами",
+            "ten",
+        ),
+    ],
+)
+def test_a_correction_of_an_agent_that_is_not_there_yet_still_makes_it(
+    language: str, request_: str, correction: str, name: str
+) -> None:
+    question = {"request": request_, "language": language, "project": {}, "corrections": [correction]}
+    made = planner.plan(json.dumps(question))
+    assert made.get("decline") is None and [part["name"] for part in made["create"]] == [name]

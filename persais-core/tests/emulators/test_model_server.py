@@ -99,7 +99,10 @@ async def test_the_planner_and_the_router_are_told_by_their_first_line(client: h
     agents = [{"name": "echo", "title": "Echo", "keywords": ["echo", "эхо"], "purpose": "Repeats."}]
     question = json.dumps({"message": "Эхо, ты тут?", "agents": agents, "current": "master"})
     reply = await client.post("/chat/completions", json=chat(question, "You are the router of Persais."))
-    assert json.loads(reply.json()["choices"][0]["message"]["content"]) == {"agent": "echo"}
+    assert json.loads(reply.json()["choices"][0]["message"]["content"]) == {
+        "decision": "switch",
+        "agent": "echo",
+    }
 
 
 def test_a_request_to_repair_an_answer_is_about_the_question_before_it() -> None:
@@ -122,11 +125,14 @@ def test_a_request_to_repair_an_answer_is_about_the_question_before_it() -> None
     ],
 )
 def test_a_message_goes_to_the_agent_whose_words_it_has(message: str, current: str, agent: str | None) -> None:
+    decided: dict[str, str] = {"decision": "switch", "agent": agent} if agent else {"decision": "uncertain"}
+    if agent == current:
+        decided = {"decision": "keep"}
     agents = [
         {"name": "echo", "title": "Echo", "keywords": ["echo"], "purpose": ""},
         {"name": "weather", "title": {"en": "Weather", "ru": "Погода"}, "keywords": ["rain"], "purpose": ""},
     ]
-    assert router.route(json.dumps({"message": message, "agents": agents, "current": current})) == {"agent": agent}
+    assert router.route(json.dumps({"message": message, "agents": agents, "current": current})) == decided
 
 
 @pytest.mark.parametrize("message", ["Hi!", "thanks", "who are you?", "Solve x+1=2", "", "42"])
@@ -141,3 +147,13 @@ def test_small_talk_is_in_the_language_of_the_message(message: str) -> None:
     text = brain.answer([("user", message)])
     for word in ("офлайн-модель", "OPENROUTER_API_KEY", "LLM_BASE_URL", "/mechanic"):
         assert word in text
+
+
+async def test_as_master_it_hands_over_to_the_agent_that_is_named(client: httpx.AsyncClient) -> None:
+    system = "You are the master of Persais.\n\nThe agents there are now:\n- weather (Погода): Tells the weather."
+    tool = {"type": "function", "function": {"name": "hand_over", "parameters": {}}}
+    reply = await client.post("/chat/completions", json=chat("какая погода завтра?", system) | {"tools": [tool]})
+    [call] = reply.json()["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"agent": "weather", "summary": "какая погода завтра?"}
+    for body in (chat("how are you?", system) | {"tools": [tool]}, chat("какая погода завтра?", system)):
+        assert "tool_calls" not in (await client.post("/chat/completions", json=body)).json()["choices"][0]["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -12,9 +13,7 @@ import pytest
 from persais_core.channels.base import Incoming
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
-from persais_core.domain.chats import Lane
 from persais_core.queue.inbox import Inbox, Raw, is_urgent
-from persais_core.security.access import Known
 from updates import HOSTILE, message, press
 
 
@@ -22,14 +21,6 @@ def read(update: Any, bot_id: int = 77) -> Incoming:
     incoming = parse(update, bot_id=bot_id)
     assert incoming is not None
     return incoming
-
-
-async def raw(inbox: Inbox, turn: int) -> Raw:
-    """What a waiting turn began with."""
-    waiting = await inbox.waiting(turn)
-    assert waiting
-    assert waiting.raw
-    return waiting.raw
 
 
 async def jobs_of(sql: psycopg.AsyncConnection) -> list[tuple[str, str | None, dict[str, int]]]:
@@ -88,13 +79,28 @@ async def test_each_message_gets_one_turn_in_the_order_they_came(
     database: Database, sql: psycopg.AsyncConnection
 ) -> None:
     inbox = Inbox(database)
-    for number in range(1, 6):
+    for number in (5, 4, 1, 2, 3):  # ids may go backwards
         await inbox.accept(read(message(f"m{number}", update=number)))
     turns = [args["turn"] for _, _, args in await jobs_of(sql)]
     assert turns == sorted(set(turns))
-    assert len(turns) == 5
-    said = [(await raw(inbox, turn)).payload["message"]["text"] for turn in turns]
-    assert said == ["m1", "m2", "m3", "m4", "m5"]
+    stored = "select turn_id, payload -> 'message' ->> 'text' from persais.updates order by id"
+    assert await (await sql.execute(stored)).fetchall() == list(zip(turns, ["m5", "m4", "m1", "m2", "m3"], strict=True))
+
+
+async def test_what_comes_by_many_doors_at_once_has_one_order_by_every_number(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    doors = [Inbox(database) for _ in range(4)]
+    await asyncio.gather(*(doors[n % 4].accept(read(message("x", update=n, user=1 + n % 2))) for n in range(60)))
+    for user in (1, 2):
+        query = (
+            "select u.id, u.turn_id, j.id from persais.updates u join procrastinate_jobs j "
+            "on (j.args ->> 'turn')::bigint = u.turn_id where u.chat_id = %s order by u.id"
+        )
+        rows = await (await sql.execute(query, (user,))).fetchall()
+        assert len(rows) == 30
+        for column in range(3):
+            assert [row[column] for row in rows] == sorted(row[column] for row in rows)
 
 
 async def test_an_urgent_update_goes_beside_the_lane_and_has_no_turn(
@@ -149,28 +155,22 @@ async def test_what_was_stored_reads_like_what_came(database: Database, sql: psy
     inbox = Inbox(database)
     first = read(json.loads(json.dumps(message("Ё 🎭 \U0001f9e9"))))
     await inbox.accept(first)
-    [(_, _, args)] = await jobs_of(sql)
-    stored = await raw(inbox, args["turn"])
-    assert parse(stored.payload, bot_id=stored.bot_id) == first
+    [(bot, payload)] = await (await sql.execute("select bot_id, payload from persais.updates")).fetchall()
+    assert parse(payload, bot_id=bot) == first
 
 
-async def test_a_waiting_turn_comes_with_whoever_speaks_and_an_answered_one_not_at_all(
+async def test_a_turn_that_broke_is_asked_again_with_all_its_messages(
     database: Database, sql: psycopg.AsyncConnection
 ) -> None:
     inbox = Inbox(database)
-    await inbox.accept(read(message("Hello", user=42)))
-    [(_, _, args)] = await jobs_of(sql)
-    new = await inbox.waiting(args["turn"])
-    assert new
-    assert (new.lane, new.known) == (Lane(chat_id=42), None)
-    await sql.execute(
-        "insert into persais.people (id, name, language, is_owner, is_admin) values (42, 'Ann', 'ru', true, false)"
-    )
-    owner = await inbox.waiting(args["turn"])
-    assert owner
-    assert owner.known == Known("Ann", "ru", is_admin=True)
-    await sql.execute("update persais.turns set state = 'done'")
-    assert await inbox.waiting(args["turn"]) is None
+    for number in (1, 2):
+        await inbox.accept(read(message(f"m{number}", update=number)))
+    await sql.execute("update persais.updates set turn_id = 1")
+    await sql.execute("delete from persais.turns where id = 2")
+    await sql.execute("update persais.turns set state = 'failed', finished_at = now()")
+    assert await inbox.again(datetime(2026, 1, 1, tzinfo=UTC)) == 1
+    [fresh] = await (await sql.execute("select id from persais.turns where state = 'waiting'")).fetchall()
+    assert await (await sql.execute("select distinct turn_id from persais.updates")).fetchall() == [fresh]
 
 
 async def test_a_failure_while_storing_leaves_neither_update_nor_job(

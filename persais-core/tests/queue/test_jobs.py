@@ -16,9 +16,11 @@ from persais_core.queue import jobs
 
 
 @contextlib.asynccontextmanager
-async def working(database: Database, handlers: Mapping[str, jobs.Handler]) -> AsyncIterator[None]:
-    """A worker that is alone, for the time of the block."""
-    task = asyncio.create_task(jobs.Worker(database, handlers).run(alone=True))
+async def working(
+    database: Database, handlers: Mapping[str, jobs.Handler], *, alone: bool = True
+) -> AsyncIterator[None]:
+    """A worker that leads, for the time of the block."""
+    task = asyncio.create_task(jobs.Worker(database, handlers).run(alone=alone))
     try:
         yield
     finally:
@@ -130,6 +132,90 @@ async def test_a_freed_lock_announces_its_successor_and_a_job_without_lock_nothi
             assert all("job_inserted" in payload for payload in heard)
 
 
+async def test_only_the_leader_takes_what_is_no_chat_and_a_turn_it_must_answer_keeps_its_place(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    leading, seen, done = asyncio.Event(), list[str](), asyncio.Event()
+
+    def by(name: str, leads: asyncio.Event) -> Mapping[str, jobs.Handler]:
+        async def turn(turn: int) -> None:
+            if turn == 1 and not leads.is_set():
+                raise jobs.ElsewhereError
+            seen.append(f"{name} turn {turn}")
+            if turn == 3:
+                done.set()
+
+        async def change(change: int) -> None:
+            seen.append(f"{name} change {change}")
+
+        return {"turn": turn, "change": change}
+
+    await put(database, "change", "change:7", change=7)
+    for number in (1, 2, 3):
+        await put(database, "turn", "chat:1:0", turn=number)
+    never = asyncio.Event()
+    other = asyncio.create_task(jobs.Worker(database, by("other", never)).run(alone=False, leading=never))
+    moved = "select count(*) from procrastinate_jobs where queue_name = 'persais.leader'"
+    async with asyncio.timeout(30):
+        while await (await sql.execute(moved)).fetchone() != (2,):
+            await asyncio.sleep(0.05)
+    assert seen == []
+    leader = asyncio.create_task(jobs.Worker(database, by("leader", leading)).run(alone=False, leading=leading))
+    leading.set()
+    await asyncio.wait_for(done.wait(), 30)
+    for task in (other, leader):
+        task.cancel()
+    await asyncio.wait([other, leader])
+    assert "leader change 7" in seen
+    answered = [what.partition(" ")[2] for what in seen if "turn" in what]
+    assert answered == ["turn 1", "turn 2", "turn 3"]
+    assert "leader turn 1" in seen
+
+
+async def test_what_a_dead_worker_held_is_taken_up_and_what_a_slow_one_holds_is_not(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    seen: list[int] = []
+    taken = asyncio.Event()
+
+    async def turn(turn: int) -> None:
+        seen.append(turn)
+        taken.set()
+
+    # Two workers that have not been heard of for a while: one was killed, of the other the process lives.
+    for number in (1, 2):
+        await put(database, "turn", f"chat:{number}:0", turn=number)
+        await sql.execute("insert into procrastinate_workers (last_heartbeat) values (now() - interval '20 s')")
+    await sql.execute("update procrastinate_jobs set status = 'doing', worker_id = id")
+    await sql.execute("select pg_advisory_lock(%s, 2)", (jobs.VOUCH_LOCKS,))
+    async with working(database, {"turn": turn}, alone=False):
+        await asyncio.wait_for(taken.wait(), 30)
+    # One look found both, so the other was let be.
+    assert seen == [1]
+    assert await (await sql.execute("select worker_id, status from procrastinate_jobs")).fetchall() == [(2, "doing")]
+
+
+async def test_a_job_that_has_ended_wakes_whoever_waits_for_its_lock_in_whichever_queue(
+    database: Database, sql: psycopg.AsyncConnection, core_url: str
+) -> None:
+    await put(database, "turn", "lane", turn=1)
+    async with await psycopg.AsyncConnection.connect(core_url, autocommit=True) as listener:
+        await listener.execute('listen "procrastinate_queue_v1#persais.leader"')
+        for after in (1, 2):
+            await sql.execute("update procrastinate_jobs set status = 'doing' where id = %s", (after,))
+            if after == 1:
+                await put(database, "preview", "lane", change=1)
+                assert [note async for note in listener.notifies(timeout=10, stop_after=1)]
+            await sql.execute("select procrastinate_finish_job_v1(%s, 'succeeded', true)", (after,))
+            await sql.execute("""notify "procrastinate_queue_v1#persais.leader", 'end'""")
+            heard = []
+            async for note in listener.notifies(timeout=10):
+                if note.payload == "end":
+                    break
+                heard.append(note.payload)
+            assert len(heard) == (1 if after == 1 else 0)
+
+
 CHILD = """
 import asyncio, sys
 from persais_core.db.engine import Database
@@ -187,6 +273,30 @@ async def test_a_stopped_worker_ends_what_it_has_begun(database: Database, sql: 
         assert not ended.is_set()
     assert ended.is_set()
     assert await tasks(sql) == []
+
+
+async def test_what_a_stopped_worker_cannot_end_in_time_is_handed_back_for_another_to_begin_at_once(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def long(turn: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def short(turn: int) -> None:
+        ended.set()
+
+    await put(database, "turn", "lane", turn=1)
+    stopped = asyncio.create_task(jobs.Worker(database, {"turn": long}, grace=0.1).run(alone=True))
+    await asyncio.wait_for(begun.wait(), 30)
+    stopped.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await stopped
+    due = "select status = 'todo' and coalesce(scheduled_at <= now(), true) from procrastinate_jobs"
+    assert await (await sql.execute(due)).fetchall() == [(True,)]
+    async with working(database, {"turn": short}):
+        await asyncio.wait_for(ended.wait(), 30)
 
 
 async def tasks(sql: psycopg.AsyncConnection) -> list[str]:

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Sequence
 
 import psycopg
+import psycopg.sql
 import pytest
 
-from persais_core.channels.base import Channel
+from persais_core import texts
+from persais_core.channels.base import Channel, Noted
 from persais_core.channels.telegram.send import TelegramChannel
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Button, Lane, Language, Reply
@@ -55,6 +57,18 @@ async def turns(sql: psycopg.AsyncConnection) -> list[tuple[str, str | None, boo
 async def waiting_jobs(sql: psycopg.AsyncConnection) -> list[tuple[str, bool]]:
     """(lock, whether it is only due later) of the jobs that would deliver."""
     query = "select lock, coalesce(scheduled_at > now(), false) from procrastinate_jobs order by id"
+    return await (await sql.execute(query)).fetchall()  # type: ignore[return-value]
+
+
+async def column(sql: psycopg.AsyncConnection, name: str) -> list[int]:
+    """One column of all messages, in the order they were put."""
+    query = psycopg.sql.SQL("select {} from persais.outbox order by id").format(psycopg.sql.Identifier(name))
+    return [value for (value,) in await (await sql.execute(query)).fetchall()]
+
+
+async def letters(sql: psycopg.AsyncConnection) -> list[tuple[str, str, str]]:
+    """(kind, subject, state) of what was set aside."""
+    query = "select kind, subject, state from persais.dead_letters order by id"
     return await (await sql.execute(query)).fetchall()  # type: ignore[return-value]
 
 
@@ -123,7 +137,7 @@ async def test_jobs_of_one_chat_share_a_lock(database: Database, sql: psycopg.As
     assert await waiting_jobs(sql) == [(f"out:{CHAT}", False), (f"out:{OTHER}", False)]
 
 
-async def test_a_flood_limit_holds_up_its_own_chat_only(
+async def test_a_flood_limit_holds_up_its_own_chat_only_and_until_it_is_over(
     database: Database,
     channel: TelegramChannel,
     emulator: TelegramEmulator,
@@ -132,19 +146,22 @@ async def test_a_flood_limit_holds_up_its_own_chat_only(
     sql: psycopg.AsyncConnection,
 ) -> None:
     await put(database, "one")
-    await put(database, "two")
     await put(database, "elsewhere", chat=OTHER)
     await clear_jobs(sql)
     emulator.fail_next("sendMessage", error_code=429, description="Too Many Requests: retry after 600", retry_after=600)
     box = Outbox(database, channel)
     await box.deliver(CHAT)
     await box.deliver(OTHER)
+    assert await waiting_jobs(sql) == [(f"out:{CHAT}", True)]
+    await put(database, "two")
+    await box.deliver(CHAT)  # what is new wakes the chat, and must not break the pause
     assert await said(person) == []
     assert await said(other) == ["elsewhere"]
-    assert await rows(sql) == [("one", "queued"), ("two", "queued"), ("elsewhere", "sent")]
-    assert await waiting_jobs(sql) == [(f"out:{CHAT}", True)]
+    assert await rows(sql) == [("one", "queued"), ("elsewhere", "sent"), ("two", "queued")]
+    await sql.execute("update persais.send_limits set paused_until = now()")
     await box.deliver(CHAT)
     assert await said(person) == ["one", "two"]
+    assert await column(sql, "attempts") == [1, 1, 1]  # being asked to wait is no failure
     await other.aclose()
 
 
@@ -199,7 +216,7 @@ async def test_a_network_failure_on_the_plain_text_loses_nothing(
     assert len(await said(person)) == 1
 
 
-async def test_what_is_refused_even_as_plain_text_fails_and_the_next_goes(
+async def test_what_is_refused_even_as_plain_text_is_set_aside_and_told_and_the_next_goes(
     database: Database,
     channel: TelegramChannel,
     emulator: TelegramEmulator,
@@ -210,25 +227,85 @@ async def test_what_is_refused_even_as_plain_text_fails_and_the_next_goes(
     await put(database, "good")
     emulator.fail_next("sendMessage", times=2, error_code=400, description="Bad Request: no")
     await Outbox(database, channel).deliver(CHAT)
-    assert await said(person) == ["good"]
-    assert await rows(sql) == [("bad", "failed"), ("good", "sent")]
+    assert await said(person) == ["good", texts.say("en", "set-aside-message")]
+    assert await rows(sql) == [("bad", "failed"), ("good", "sent"), ("dead:bad", "sent")]
+    assert await letters(sql) == [("send", "bad", "waiting")]
 
 
-async def test_a_blocked_bot_gives_up_that_message_and_goes_on(
+async def test_that_something_was_set_aside_is_not_told_about_itself(
     database: Database,
     channel: TelegramChannel,
     emulator: TelegramEmulator,
     person: ChatClient,
     sql: psycopg.AsyncConnection,
 ) -> None:
-    await put(database, "lost")
-    await put(database, "next")
-    emulator.fail_next("sendMessage", error_code=403, description="Forbidden: bot was blocked by the user")
+    await put(database, "bad")
+    emulator.fail_next("sendMessage", times=4, error_code=400, description="Bad Request: no")
     await Outbox(database, channel).deliver(CHAT)
+    assert await said(person) == []
+    assert await letters(sql) == [("send", "bad", "waiting"), ("send", "dead:bad", "dropped")]
+
+
+async def test_who_blocked_the_bot_is_noted_until_something_arrives_again(
+    database: Database,
+    channel: TelegramChannel,
+    emulator: TelegramEmulator,
+    person: ChatClient,
+    sql: psycopg.AsyncConnection,
+) -> None:
+    await sql.execute(
+        "insert into persais.people (id, name, language, is_owner, is_admin) values (%s, '', 'en', false, false)",
+        [CHAT],
+    )
+    await put(database, "lost")
+    emulator.fail_next("sendMessage", error_code=403, description="Forbidden: bot was blocked by the user")
+    box = Outbox(database, channel)
+    await box.deliver(CHAT)
+    blocked = "select blocked_at is not null from persais.people"
+    assert await (await sql.execute(blocked)).fetchall() == [(True,)]
+    assert await letters(sql) == [("send", "lost", "dropped")]  # nobody can do anything about it
+    await put(database, "next")
+    await box.deliver(CHAT)
+    assert await (await sql.execute(blocked)).fetchall() == [(False,)]
     assert await said(person) == ["next"]
     assert await rows(sql) == [("lost", "failed"), ("next", "sent")]
-    [(error,)] = await (await sql.execute("select error from persais.outbox where key = 'lost'")).fetchall()
-    assert "blocked" in error
+
+
+async def test_what_waits_for_a_group_follows_it_to_its_supergroup(
+    database: Database,
+    channel: TelegramChannel,
+    emulator: TelegramEmulator,
+    other: ChatClient,
+    sql: psycopg.AsyncConnection,
+) -> None:
+    await put(database, "one")
+    await put(database, "two")
+    await clear_jobs(sql)
+    emulator.fail_next("sendMessage", error_code=400, description="Bad Request: upgraded", migrate_to=OTHER)
+    box = Outbox(database, channel)
+    await box.deliver(CHAT)
+    assert await waiting_jobs(sql) == [(f"out:{OTHER}", False)]
+    await box.deliver(OTHER)
+    assert await said(other) == ["one", "two"]
+    await other.aclose()
+
+
+async def test_a_message_whose_answer_was_lost_is_sent_again_and_counted(
+    database: Database,
+    channel: TelegramChannel,
+    emulator: TelegramEmulator,
+    person: ChatClient,
+    sql: psycopg.AsyncConnection,
+) -> None:
+    await put(database, "one")
+    emulator.fail_next("sendMessage", error_code=502, description="Bad Gateway")
+    emulator.lose_next("sendMessage")
+    box = Outbox(database, channel)
+    for _ in range(3):
+        await box.deliver(CHAT)
+    assert await said(person) == ["one", "one"]
+    assert await column(sql, "doubts") == [1]  # a refusal is no doubt
+    assert (await outbox.counts(database)).doubts == 1
 
 
 async def test_an_unreachable_service_keeps_everything_for_later_in_order(
@@ -263,14 +340,14 @@ async def test_after_many_failures_a_message_is_given_up_and_the_next_is_tried(
     emulator.fail_next("sendMessage", times=outbox.MAX_ATTEMPTS, error_code=502, description="Bad Gateway")
     for _ in range(outbox.MAX_ATTEMPTS):
         await Outbox(database, channel).deliver(CHAT)
-    assert await rows(sql) == [("one", "failed"), ("two", "sent")]
-    assert await said(person) == ["two"]
+    assert await rows(sql) == [("one", "failed"), ("two", "sent"), ("dead:one", "sent")]
+    assert await said(person) == ["two", texts.say("en", "set-aside-message")]
 
 
 async def test_a_card_is_edited_in_place_and_overtaken_versions_are_never_sent(
     database: Database, channel: TelegramChannel, person: ChatClient
 ) -> None:
-    box = Outbox(database, channel)
+    box = Outbox(database, channel, edit_pause=0)
     await show(database, "step 1")
     await box.deliver(CHAT)
     [before] = [m for m in await person.history() if m.from_bot]
@@ -280,6 +357,29 @@ async def test_a_card_is_edited_in_place_and_overtaken_versions_are_never_sent(
     [after] = [m for m in await person.history() if m.from_bot]
     assert (after.id, after.text, after.edited) == (before.id, "step 6", True)
     assert after.revision == before.revision + 1
+
+
+async def test_edits_of_a_card_keep_a_distance_and_what_is_new_goes_before_them(
+    database: Database, channel: TelegramChannel, person: ChatClient, sql: psycopg.AsyncConnection
+) -> None:
+    box = Outbox(database, channel, edit_pause=1.5)
+    await show(database, "step 1")
+    await box.deliver(CHAT)
+    await show(database, "step 2")
+    task = asyncio.create_task(box.deliver(CHAT))
+    await put(database, "final")
+    while "final" not in await said(person):
+        await asyncio.sleep(0.02)
+    assert await said(person) == ["step 1", "final"]
+    await show(database, "step 3")
+    await task
+    assert await said(person) == ["step 3", "final"]
+    [(distance,)] = await (
+        await sql.execute("select sent_at - created_at > interval '1.5 s' from persais.outbox where key = 'card'")
+    ).fetchall()
+    assert distance
+    card, final = (m for m in await person.history() if m.from_bot)
+    assert card.revision == final.revision + 1  # version 2 was overtaken
 
 
 async def test_a_card_that_did_not_change_is_not_touched(
@@ -295,11 +395,12 @@ async def test_a_card_that_its_reader_deleted_is_shown_again(
     database: Database, channel: TelegramChannel, person: ChatClient
 ) -> None:
     await show(database, "first")
-    await Outbox(database, channel).deliver(CHAT)
+    box = Outbox(database, channel, edit_pause=0)
+    await box.deliver(CHAT)
     [message] = [m for m in await person.history() if m.from_bot]
     await channel.bot.delete_message(CHAT, message.id)
     await show(database, "second")
-    await Outbox(database, channel).deliver(CHAT)
+    await box.deliver(CHAT)
     assert await said(person) == ["second"]
 
 
@@ -326,13 +427,18 @@ class _Through:
     async def after(self) -> None:
         raise NotImplementedError
 
-    async def send(self, lane: Lane, reply: Reply) -> list[int]:
-        sent = await self._channel.send(lane, reply)
-        await self.after()
-        return sent
+    async def put(
+        self, lane: Lane, reply: Reply, *, ids: Sequence[int] = (), done: int = 0, noted: Noted | None = None
+    ) -> list[int]:
+        async def noted_and_after(so_far: list[int]) -> None:
+            if noted is not None:
+                await noted(so_far)
+            await self.after()
 
-    async def edit(self, lane: Lane, message_ids: Sequence[int], reply: Reply) -> list[int]:
-        return await self._channel.edit(lane, message_ids, reply)
+        sent = await self._channel.put(lane, reply, ids=ids, done=done, noted=noted_and_after)
+        if not ids:
+            await self.after()
+        return sent
 
     async def typing(self, lane: Lane) -> None:
         await self._channel.typing(lane)
@@ -363,6 +469,96 @@ async def test_a_death_between_sending_and_marking_repeats_that_one_message_at_m
     await box.start_over()
     await box.deliver(CHAT)
     assert await said(person) == ["one", "one", "two", "three"]
+    assert await column(sql, "doubts") == [1, 0, 0]
+
+
+async def test_a_death_between_two_pieces_repeats_neither(
+    database: Database, channel: TelegramChannel, person: ChatClient, sql: psycopg.AsyncConnection
+) -> None:
+    await put(database, "a" * 4000 + "\n\n" + "b" * 4000, key="long", plain=True)
+    with pytest.raises(asyncio.CancelledError):
+        await Outbox(database, DyingChannel(channel)).deliver(CHAT)
+    assert [text[0] for text in await said(person)] == ["a"]
+    await Outbox(database, channel).deliver(CHAT)
+    assert [text[0] for text in await said(person)] == ["a", "b"]
+
+
+class BuggyChannel(_Through):
+    """It breaks over every message."""
+
+    async def after(self) -> None:
+        raise ValueError("a bug of ours")
+
+
+async def test_a_message_that_breaks_its_sender_does_not_hold_up_its_chat(
+    database: Database, channel: TelegramChannel, person: ChatClient, sql: psycopg.AsyncConnection
+) -> None:
+    await put(database, "one")
+    await put(database, "dead:two")
+    await Outbox(database, BuggyChannel(channel)).deliver(CHAT)
+    assert [state for _, state in await rows(sql)] == ["failed"] * 3
+    assert (await letters(sql))[0] == ("send", "one", "waiting")
+
+
+async def test_among_many_faults_each_message_arrives_or_is_set_aside(
+    database: Database,
+    channel: TelegramChannel,
+    emulator: TelegramEmulator,
+    person: ChatClient,
+    sql: psycopg.AsyncConnection,
+) -> None:
+    """Every message of forty, five kinds of faults in between, as one chat meets them on a bad day."""
+    wanted = [f"message **{number}**" for number in range(40)]
+    for text in wanted:
+        await put(database, text)
+    refused = {"error_code": 400, "description": "Bad Request: can't parse entities"}
+    for _ in range(3):
+        emulator.fail_next("sendMessage", error_code=502, description="Bad Gateway")
+        emulator.fail_next("sendMessage", **refused)
+        emulator.lose_next("sendMessage")
+        emulator.fail_next("sendMessage", error_code=429, description="Too Many Requests", retry_after=1)
+        emulator.fail_next("sendMessage", times=2, **refused)
+        emulator.fail_next("sendMessage", error_code=403, description="Forbidden: bot was blocked by the user")
+        emulator.fail_next("sendMessage", error_code=500, description="Internal Server Error")
+    box = Outbox(database, channel)
+    while (await outbox.counts(database)).waiting:
+        await box.deliver(CHAT)
+        await sql.execute("update persais.send_limits set paused_until = null")
+    numbers = [int(text.replace("*", "").split()[1]) for text in await said(person) if text.startswith("message")]
+    lost = {int(subject.split("**")[1]) for kind, subject, _ in await letters(sql) if kind == "send"}
+    assert len(lost) == 6
+    assert set(numbers) | lost == set(range(40))
+    # Each doubt is a message that stands there although there was another try.
+    doubled = len(numbers) - len(set(numbers)) + len(set(numbers) & lost)
+    assert doubled == (await outbox.counts(database)).doubts == 3
+    assert numbers == sorted(numbers)
+
+
+class RefusedLaterChannel(_Through):
+    """The second piece of a message is refused for its formatting, and the one after that has to wait."""
+
+    def __init__(self, channel: Channel, emulator: TelegramEmulator) -> None:
+        super().__init__(channel)
+        self._emulator = emulator
+        self._faults = [
+            {"error_code": 400, "description": "Bad Request: can't parse entities"},
+            {"error_code": 502, "description": "Bad Gateway"},
+        ]
+
+    async def after(self) -> None:
+        if self._faults:
+            self._emulator.fail_next("sendMessage", **self._faults.pop(0))
+
+
+async def test_what_is_refused_in_its_middle_is_said_as_plain_text_from_its_beginning(
+    database: Database, channel: TelegramChannel, emulator: TelegramEmulator, person: ChatClient
+) -> None:
+    text = "\n\n".join(f"[link {number}](https://example.org/{number}) " + "word " * 90 for number in range(20))
+    await put(database, text, key="long")
+    box = Outbox(database, RefusedLaterChannel(channel, emulator))
+    while (await outbox.counts(database)).waiting:
+        await box.deliver(CHAT)
+    assert "".join("".join(await said(person)).split()) == "".join(text.split())
 
 
 class NewsChannel(_Through):
@@ -380,7 +576,7 @@ async def test_a_version_that_comes_while_the_card_is_sent_is_not_forgotten(
     database: Database, channel: TelegramChannel, person: ChatClient, sql: psycopg.AsyncConnection
 ) -> None:
     await show(database, "older")
-    await Outbox(database, NewsChannel(channel, database)).deliver(CHAT)
+    await Outbox(database, NewsChannel(channel, database), edit_pause=0).deliver(CHAT)
     messages: list[ChatMessage] = [m for m in await person.history() if m.from_bot]
     assert [(m.text, m.edited) for m in messages] == [("newer", True)]
     assert await rows(sql) == [("card", "sent")]

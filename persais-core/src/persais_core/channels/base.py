@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from persais_core import errors
@@ -10,24 +10,41 @@ from persais_core.domain.chats import Lane, Language, Message, Reply, User, Valu
 
 
 class FloodError(errors.ChannelError):
-    """The chat service asks us to wait.
+    """The chat has to wait.
 
     Attributes:
-        sent: ids of the pieces of this message that are out already; they are not sent again.
+        seconds: how long.
+        is_ours: our own budget asks for it, not the chat service.
     """
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the chat service asks to wait {seconds:g} s")
-        self.seconds = seconds
-        self.sent: list[int] = []
+    def __init__(self, seconds: float, *, is_ours: bool = False) -> None:
+        whose = "our own budget" if is_ours else "the chat service"
+        super().__init__(f"{whose} asks to wait {seconds:g} s")
+        self.seconds, self.is_ours = seconds, is_ours
 
 
 class BlockedError(errors.ChannelError):
     """The user has blocked the bot or the chat is gone; nothing more can be sent there."""
 
 
+class MovedError(errors.ChannelError):
+    """The chat goes on under another id, as a group does that became a supergroup."""
+
+    def __init__(self, chat_id: int) -> None:
+        super().__init__(f"the chat has moved to {chat_id}")
+        self.chat_id = chat_id
+
+
 class RejectedError(errors.ChannelError):
     """The chat service will not take this message, however often it is sent."""
+
+
+class UnsureError(errors.ChannelError):
+    """The chat service did not answer, so the message may have arrived or not; sent again, it may stand twice."""
+
+
+Noted = Callable[[list[int]], Awaitable[None]]
+"""Told the ids of the messages of a reply after each of its pieces but the last."""
 
 
 class Press(Value):
@@ -48,12 +65,14 @@ class Incoming(Value):
 
     Args:
         kind: the service's own word for it; `message` and `press` are worked on, the rest is kept.
+        album: names the messages that were sent together as one album.
         payload: the update as it came.
     """
 
     bot_id: int
     update_id: int
     kind: str
+    album: str | None = None
     lane: Lane | None = None
     user: User | None = None
     message: Message | None = None
@@ -64,19 +83,24 @@ class Incoming(Value):
 class Channel(Protocol):
     """Sends to one chat service."""
 
-    async def send(self, lane: Lane, reply: Reply) -> list[int]:
+    async def put(
+        self, lane: Lane, reply: Reply, *, ids: Sequence[int] = (), done: int = 0, noted: Noted | None = None
+    ) -> list[int]:
         """Send a reply, split where it is too long, and return the ids of the messages it became.
+
+        Args:
+            ids: messages that an earlier version became: they are edited, and what is too many of them is deleted.
+            done: so many of the pieces are out already, under the first of the ids.
+            noted: awaited after each piece, so that a kill between two of them repeats one at most.
 
         Raises:
             FloodError: wait and try again.
             BlockedError: the user does not want us.
+            MovedError: send it to another chat.
             RejectedError: this message will never be taken.
+            UnsureError: it may have been taken or not; try again.
             ChannelError: the service could not be reached; try again.
         """
-        ...
-
-    async def edit(self, lane: Lane, message_ids: Sequence[int], reply: Reply) -> list[int]:
-        """Turn messages sent before into a new text and buttons; raises as `send` does."""
         ...
 
     async def typing(self, lane: Lane) -> None:

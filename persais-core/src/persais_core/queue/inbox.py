@@ -1,7 +1,8 @@
 """Where everything that happens to the bot comes in.
 
 An update is stored, becomes a turn and gets its job in one transaction; only then may the caller tell the chat service
-that we have it. An update that comes twice is recognised by its number.
+that we have it. An update that comes twice is recognised by its number; numbers may also go backwards. Which messages
+are answered together is decided later, when the first of them is to be answered; see `lanes`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel import col
 
 from persais_core.channels.base import Incoming
@@ -19,9 +20,8 @@ from persais_core.db.engine import Database
 from persais_core.db.tables.chats import Turn, Update
 from persais_core.domain.chats import Lane
 from persais_core.queue import jobs
-from persais_core.security import access
 
-BESIDE_THE_LANE = frozenset({"status", "abort", "deploy", "rollback", "reset", "claim"})
+BESIDE_THE_LANE = frozenset({"status", "abort", "deploy", "rollback", "reset", "claim", "audit", "dead"})
 """Commands that must not wait behind a turn, and need no model."""
 
 CHOOSE_AGENT = "agent:"
@@ -35,21 +35,18 @@ _STORE = (
 _URGENT_JOB = jobs.job("'urgent'", lock="null", args="jsonb_build_object('update', id)")
 _STORE_URGENT = f"with stored as ({_STORE}) select {_URGENT_JOB} from stored"
 _TURN_JOB = jobs.job("'turn'", lock="%(lock)s", args="jsonb_build_object('turn', id)")
-# The turn's number is drawn first, since one statement cannot write it to the update afterwards.
+# The lane is locked before any number is drawn, so that updates which come by several doors at once have the same order
+# by every number: their own, their turn's and its job's. The turn's number is drawn first, since one statement cannot
+# write it to the update afterwards.
 _STORE_TURN = (
-    "with number as (select nextval(pg_get_serial_sequence('persais.turns', 'id')) as id), "
+    "with held as materialized (select 1 from pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))), "
+    "number as materialized (select nextval(pg_get_serial_sequence('persais.turns', 'id')) as id from held), "
     "stored as (insert into persais.updates (bot_id, update_id, kind, chat_id, topic_id, payload, turn_id) "
     "select %(bot)s, %(update)s, %(kind)s, %(chat)s, %(topic)s, %(payload)s, id from number "
     "on conflict do nothing returning turn_id), "
     "fresh as (insert into persais.turns (id, chat_id, topic_id, user_id, state) "
     "select turn_id, %(chat)s, %(topic)s, %(user)s, 'waiting' from stored returning id) "
     f"select {_TURN_JOB} from fresh"
-)
-_WAITING = (
-    "select t.chat_id, t.topic_id, u.bot_id, u.payload, p.id as person, p.name, p.language, p.is_owner, p.is_admin "
-    "from persais.turns t left join persais.updates u on u.turn_id = t.id "
-    "left join persais.people p on p.id = t.user_id "
-    "where t.id = %(turn)s and t.state = 'waiting' order by u.id limit 1"
 )
 _PAYLOAD = "select bot_id, payload from persais.updates where id = %(update)s"
 
@@ -60,20 +57,6 @@ class Raw:
 
     bot_id: int
     payload: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A turn that has no answer yet.
-
-    Args:
-        raw: the update it began with, and the bot that got it; None where there is none.
-        known: how the person who speaks stands here; None for somebody new.
-    """
-
-    lane: Lane
-    raw: Raw | None
-    known: access.Known | None
 
 
 class Inbox:
@@ -109,34 +92,18 @@ class Inbox:
         """Have the turns that broke since a moment answered once more, each as a new turn; returns how many."""
         async with self._database.session() as session:
             found = await session.execute(
-                select(Turn, col(Update.id))
-                .join(Update, col(Update.turn_id) == col(Turn.id))
-                .where(col(Turn.state) == "failed", col(Turn.finished_at) > since)
-                .order_by(col(Turn.id))
+                select(Turn).where(col(Turn.state) == "failed", col(Turn.finished_at) > since).order_by(col(Turn.id))
             )
-            rows = found.all()
-            for old, number in rows:
+            turns = found.scalars().all()
+            for old in turns:
                 fresh = Turn(chat_id=old.chat_id, topic_id=old.topic_id, user_id=old.user_id)
                 session.add(fresh)
                 await session.flush()
                 old.state = "repeated"
-                update = await session.get_one(Update, number)
-                update.turn_id = fresh.id
+                await session.execute(update(Update).where(col(Update.turn_id) == old.id).values(turn_id=fresh.id))
                 lane = Lane(chat_id=old.chat_id, topic_id=old.topic_id)
                 await jobs.defer(session, "turn", lock=lane.key, turn=fresh.id)
-        return len(rows)
-
-    async def waiting(self, turn: int) -> Waiting | None:
-        """What is needed to answer a turn; None when it has been answered."""
-        for row in await self._database.run(_WAITING, {"turn": turn}):
-            return Waiting(
-                lane=Lane(chat_id=row["chat_id"], topic_id=row["topic_id"]),
-                raw=Raw(row["bot_id"], row["payload"]) if row["payload"] is not None else None,
-                known=access.Known(row["name"], row["language"], is_admin=row["is_owner"] or row["is_admin"])
-                if row["person"] is not None
-                else None,
-            )
-        return None
+        return len(turns)
 
     async def update(self, number: int) -> Raw | None:
         """One update by its number here."""
@@ -150,7 +117,6 @@ def is_urgent(incoming: Incoming) -> bool:
     if incoming.press is not None:
         # Choosing an agent changes what the lane's next turn sees, so it takes its place in the lane.
         return not incoming.press.data.startswith(CHOOSE_AGENT)
-    if incoming.message is None or not incoming.message.text.startswith("/"):
+    if incoming.message is None or incoming.message.is_forwarded:
         return False
-    word = incoming.message.text.split(maxsplit=1)[0]
-    return word[1:].partition("@")[0].lower() in BESIDE_THE_LANE
+    return incoming.message.command[0].removeprefix("/") in BESIDE_THE_LANE

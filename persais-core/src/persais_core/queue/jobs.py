@@ -2,6 +2,13 @@
 
 A job is put in within the transaction that makes it necessary, so there is never one without the other. Jobs with the
 same lock run one after the other in the order they came: the lock of a turn is its lane, of a change its number.
+
+There are two queues. What people wait for in a chat is done by every process that works. The Mechanic's work is done by
+one of them, the leader, since it has the repository, the worktrees and the previews; so is whatever else there may be
+only one of.
+
+A job that raises holds up its lock until it is tried again, so it is tried twice; then it is handed to whoever sets
+such jobs aside, and the next one runs. While the database is away nothing is learnt about a job: it gets more tries.
 """
 
 from __future__ import annotations
@@ -10,12 +17,17 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString
 
+import psycopg
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from persais_core import errors
 from persais_core.db.engine import Database
+from persais_core.queue import claims
 
 if TYPE_CHECKING:
     import procrastinate
@@ -24,16 +36,64 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CONCURRENCY = 8
+QUEUE: LiteralString = "persais"
+"""What is said in chats; every process that works takes from it."""
+LEADERS: LiteralString = "persais.leader"
+"""All else; only the leader takes from it."""
+CHAT_TASKS = frozenset({"turn", "urgent", "deliver"})
+
+CONCURRENCY = 32  # jobs from chats at once; a turn that waits for the rest of what is being typed is one of them
+LEADERS_CONCURRENCY = 8
 GRACE = 20.0  # seconds a running job gets to end when the worker stops; then it is handed back
 POLL = 1.0  # seconds; retries and scheduled jobs are not announced
-STALLED_AFTER = 30.0  # seconds without a heartbeat until a worker counts as dead
-QUEUE: LiteralString = "persais"
+HEARTBEAT = 1.0  # seconds
+LOST_AFTER = 5.0  # seconds without a heartbeat until a worker that nobody vouches for counts as dead
+GONE_AFTER = 60.0  # seconds without a heartbeat until any worker does: its machine may have gone without a word
+SWEEP_EVERY = 2.0  # seconds
+VOUCH_LOCKS = 0x776F726B  # advisory locks (this, number of a worker) that last as long as its process
+TRIES = 2  # of a job that raises
+OUTAGE_TRIES = 8  # of a job that the database, or the death of its worker, kept from ending
+LONGEST_PAUSE = 60  # seconds between two tries
 
 Handler = Callable[..., Awaitable[None]]
+Vouch = Callable[[int], Awaitable[None]]
+"""Takes the lock that tells others for as long as this process lives that a worker of this number does."""
 
 
-def job(task: LiteralString, *, lock: LiteralString, args: LiteralString, due: LiteralString = "null") -> LiteralString:
+class ElsewhereError(Exception):
+    """Raised by a handler: this is the leader's to do. The job is moved there, and keeps its place."""
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A job that is given up.
+
+    Args:
+        task: name of its handler.
+        args: the handler's arguments.
+        lock: as in `defer`.
+        tries: how often it was begun.
+        cause: what was raised last; one line, not redacted.
+    """
+
+    task: str
+    args: Mapping[str, Any]
+    lock: str | None
+    tries: int
+    cause: str
+
+
+OnDead = Callable[[Dead], Awaitable[None]]
+
+
+def job(
+    task: LiteralString,
+    *,
+    lock: LiteralString,
+    args: LiteralString,
+    due: LiteralString = "null",
+    queue: LiteralString = f"'{QUEUE}'",
+) -> LiteralString:
     """The SQL expression that puts a job in the queue, to be part of the statement that makes it necessary.
 
     Args:
@@ -41,12 +101,15 @@ def job(task: LiteralString, *, lock: LiteralString, args: LiteralString, due: L
         lock: expression for the lock, as text or null; see `defer`.
         args: expression for the handler's arguments, as jsonb.
         due: expression for the time before which it may not run, or null: at once.
+        queue: expression for the queue, as text.
     """
-    row = f"row('{QUEUE}', {task}, 0, {lock}, null, {args}, {due})::procrastinate_job_to_defer_v1"
+    row = f"row({queue}, {task}, 0, {lock}, null, {args}, {due})::procrastinate_job_to_defer_v1"
     return f"procrastinate_defer_jobs_v1(array[{row}])"
 
 
-_WITH_VALUES: dict[str, LiteralString] = {"task": ":task", "lock": ":lock", "args": "cast(:args as jsonb)"}
+_WITH_VALUES: dict[str, LiteralString] = {
+    "task": ":task", "lock": ":lock", "args": "cast(:args as jsonb)", "queue": ":queue"
+}  # fmt: skip
 _DEFER = text("select " + job(**_WITH_VALUES, due="now() + make_interval(secs => :delay)"))
 _DEFER_NOW = text("select " + job(**_WITH_VALUES))
 
@@ -61,7 +124,8 @@ async def defer(session: AsyncSession, task: str, *, lock: str | None, delay: fl
         delay: seconds until it may run.
         args: JSON arguments of the handler.
     """
-    values = {"task": task, "lock": lock, "args": json.dumps(args)}
+    queue = QUEUE if task in CHAT_TASKS else LEADERS
+    values = {"task": task, "lock": lock, "args": json.dumps(args), "queue": queue}
     if delay > 0:
         await session.execute(_DEFER, values | {"delay": delay})
     else:
@@ -84,73 +148,185 @@ class Worker:
     Args:
         database: whose queue.
         handlers: what each task does; called with the job's arguments.
+        on_dead: called with a job that is given up, which is gone from the queue once this returns; where it raises,
+            the job is tried again instead. None: such a job stays in the queue's table, as failed.
+        grace: seconds a running job gets to end when the worker stops.
     """
 
-    def __init__(self, database: Database, handlers: Mapping[str, Handler]) -> None:
-        self._database, self._handlers = database, handlers
+    def __init__(
+        self,
+        database: Database,
+        handlers: Mapping[str, Handler],
+        on_dead: OnDead | None = None,
+        *,
+        grace: float = GRACE,
+    ) -> None:
+        self._database, self._handlers, self._on_dead, self._grace = database, handlers, on_dead, grace
 
-    async def run(self, *, alone: bool) -> None:
-        """Work until cancelled; then finish what is running within `GRACE`, and hand back the rest.
+    async def run(self, *, alone: bool, leading: asyncio.Event | None = None, vouch: Vouch | None = None) -> None:
+        """Work until cancelled; then finish what is running within the grace, and hand back the rest.
 
         Args:
             alone: no other worker is alive (the caller holds the lock that says so), so a job that is marked as
                 running was left behind by a kill and is taken up at once.
+            leading: set once this process leads, and never cleared; None: it does from the start.
+            vouch: called with the number of each worker.
+
+        Raises:
+            DatabaseError: it ended without being told to.
         """
-        app = self._app()
+        leads = leading or asyncio.Event()
+        if leading is None:
+            leads.set()
+        app = self._app(leads)
         async with app.open_async():
             if alone:
-                await self._take_up(app, 0)
-            sweep = asyncio.create_task(self._sweep(app))
+                await self._take_up(app, everything=True)
+            tasks = [
+                asyncio.create_task(self._work(app, QUEUE, CONCURRENCY, vouch)),
+                asyncio.create_task(self._lead(app, leads, vouch)),
+            ]
             try:
-                await app.run_worker_async(
-                    queues=[QUEUE],
-                    concurrency=CONCURRENCY,
-                    install_signal_handlers=False,
-                    fetch_job_polling_interval=POLL,
-                    abort_job_polling_interval=POLL,
-                    shutdown_graceful_timeout=GRACE,
-                    stalled_worker_timeout=STALLED_AFTER,
-                    delete_jobs="successful",
-                )
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                sweep.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await sweep
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+        causes = [str(task.exception()) for task in tasks if not task.cancelled() and task.exception()]
+        raise errors.DatabaseError("; ".join(["the queue's worker ended", *causes]))
 
-    def _app(self) -> procrastinate.App:
+    async def _lead(self, app: procrastinate.App, leads: asyncio.Event, vouch: Vouch | None) -> None:
+        """Do what only one process may do, once this is it."""
+        await leads.wait()
+        sweep = asyncio.create_task(self._sweep(app))
+        try:
+            await self._work(app, LEADERS, LEADERS_CONCURRENCY, vouch)
+        finally:
+            sweep.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweep
+
+    async def _work(self, app: procrastinate.App, queue: str, concurrency: int, vouch: Vouch | None) -> None:
+        """Run the jobs of one queue."""
+        from procrastinate.worker import Worker as Library
+
+        worker = Library(
+            app=app,
+            queues=[queue],
+            concurrency=concurrency,
+            install_signal_handlers=False,
+            fetch_job_polling_interval=POLL,
+            abort_job_polling_interval=POLL,
+            shutdown_graceful_timeout=self._grace,
+            update_heartbeat_interval=HEARTBEAT,
+            stalled_worker_timeout=GONE_AFTER,
+            delete_jobs="successful",
+        )
+        running: asyncio.Task[None] = asyncio.create_task(worker.run())  # type: ignore[no-untyped-call]
+        try:
+            while worker.worker_id is None and not running.done():  # noqa: ASYNC110 - the library has no event for it
+                await asyncio.sleep(0.02)
+            if vouch is not None and worker.worker_id is not None:
+                await vouch(worker.worker_id)
+            await asyncio.wait([running])
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+        await running
+
+    def _app(self, leads: asyncio.Event) -> procrastinate.App:
         import procrastinate
 
         app = procrastinate.App(connector=self._database.queue_connector())
-        # Infrastructure failures come back with a pause; what a handler itself expects, it deals with.
-        retry = procrastinate.RetryStrategy(max_attempts=5, exponential_wait=2)
+
+        class Again(procrastinate.BaseRetryStrategy):
+            """What a handler itself expects, it deals with; the rest comes back after a pause."""
+
+            def get_retry_decision(
+                self, *, exception: BaseException, job: procrastinate.jobs.Job
+            ) -> procrastinate.RetryDecision | None:
+                if isinstance(exception, ElsewhereError):
+                    return procrastinate.RetryDecision(queue=LEADERS)
+                if isinstance(exception, asyncio.CancelledError):
+                    return procrastinate.RetryDecision()  # handed back, so another process may begin it at once
+                if on_dead is None and job.attempts + 1 >= _tries(exception):
+                    return None
+                pause = min(LONGEST_PAUSE, 2**job.attempts)
+                return procrastinate.RetryDecision(retry_in={"seconds": pause})
+
+        on_dead = self._on_dead
         for name, handler in self._handlers.items():
-            app.task(name=name, queue=QUEUE, retry=retry, pass_context=True)(_plain(handler))
+            app.task(name=name, queue=QUEUE, retry=Again(), pass_context=True)(_plain(name, handler, on_dead, leads))
         return app
 
     async def _sweep(self, app: procrastinate.App) -> None:
         """Take up what dead workers left behind."""
         while True:
-            await asyncio.sleep(STALLED_AFTER / 3)
+            await asyncio.sleep(SWEEP_EVERY)
             try:
-                await self._take_up(app, STALLED_AFTER)
+                await self._take_up(app)
             except Exception as error:  # the database may be away for a while; the next round asks again
                 log.warning("the sweep for stalled jobs failed", error=str(error))
 
-    async def _take_up(self, app: procrastinate.App, seconds: float) -> None:
-        for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=seconds):
+    async def _take_up(self, app: procrastinate.App, *, everything: bool = False) -> None:
+        """Put back the jobs of workers that are dead; with `everything`, all that is marked as running."""
+        import procrastinate
+
+        stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=0 if everything else LOST_AFTER)
+        if stalled and not everything:
+            [living] = await self._database.run(_LIVING, {"vouch": VOUCH_LOCKS, "settled": LOST_AFTER})
+            if not living["is_settled"]:
+                return  # the server has just started, and those that live could not say so yet
+            gone = {job.id for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=GONE_AFTER)}
+            stalled = [job for job in stalled if job.worker_id not in living["workers"] or job.id in gone]
+        for job in stalled:
+            if self._on_dead is not None and job.attempts + 1 >= OUTAGE_TRIES:
+                # It may be the job itself that kills whoever takes it.
+                log.error("a job whose workers died is set aside", job_id=job.id, task=job.task_name)
+                await self._on_dead(_dead(job, "its worker died each time"))
+                await app.job_manager.finish_job(job, procrastinate.jobs.Status.FAILED, delete_job=True)
+                continue
             log.warning("a job left by a dead worker is taken up again", job_id=job.id, task=job.task_name)
             await app.job_manager.retry_job(job)
 
 
-def _plain(handler: Handler) -> Callable[..., Coroutine[Any, Any, None]]:
+_LIVING = (
+    "select coalesce((select array_agg(objid::bigint) from pg_locks where locktype = 'advisory' and granted "
+    "and classid = %(vouch)s and objsubid = 2 "
+    "and database = (select oid from pg_database where datname = current_database())), '{}') as workers, "
+    "pg_postmaster_start_time() < now() - make_interval(secs => %(settled)s) as is_settled"
+)
+
+
+def _tries(error: BaseException) -> int:
+    """How often a job may be begun that raised this."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return OUTAGE_TRIES if isinstance(cause, psycopg.OperationalError) else TRIES
+
+
+def _dead(job: procrastinate.jobs.Job, cause: str) -> Dead:
+    return Dead(task=job.task_name, args=dict(job.task_kwargs), lock=job.lock, tries=job.attempts + 1, cause=cause)
+
+
+def _plain(
+    name: str, handler: Handler, on_dead: OnDead | None, leads: asyncio.Event
+) -> Callable[..., Coroutine[Any, Any, None]]:
     """A handler as Procrastinate calls it, with the job's number bound to the log."""
 
     async def run(context: JobContext, **args: Any) -> None:
+        if name not in CHAT_TASKS and not leads.is_set():
+            raise ElsewhereError(name)
+        claims.WORKER.set(context.job.worker_id)
         with structlog.contextvars.bound_contextvars(job_id=context.job.id, task=context.job.task_name, **args):
             try:
                 await handler(**args)
+            except ElsewhereError:
+                raise
             except Exception as error:  # the library retries it, and says so only at a level nobody reads
                 log.exception("a job failed", attempt=context.job.attempts + 1, error_type=type(error).__name__)
-                raise
+                if on_dead is None or context.job.attempts + 1 < _tries(error):
+                    raise
+                line = str(error).strip().partition("\n")[0]
+                await on_dead(_dead(context.job, f"{type(error).__name__}: {line}" if line else type(error).__name__))
 
     return run

@@ -18,6 +18,8 @@ ATTACHMENTS = (
     "voice", "audio", "video_note", "video", "photo", "document", "sticker", "animation", "location", "contact",
     "poll", "dice", "venue",
 )  # fmt: skip
+FOREIGN = ("forward_origin", "forward_from", "forward_from_chat", "forward_sender_name", "forward_date", "via_bot")
+"""Fields of a message whose words are not those of whoever sent it."""
 BIGINT = 2**63
 MAX_DEPTH = 64  # levels of an update that are kept; Telegram's have a dozen
 
@@ -48,8 +50,10 @@ def parse(update: Any, *, bot_id: int) -> Incoming | None:
                 attachment=next((name for name in ATTACHMENTS if content.get(name)), None),
                 reply_to=_number(_dict(content.get("reply_to_message")).get("message_id")),
                 sent_at=_time(content.get("date")),
+                is_forwarded=any(content.get(name) for name in FOREIGN),
             )
-            return Incoming(**made, lane=lane, user=user, message=message)
+            album = _clean(_text(content.get("media_group_id")))[:64] or None
+            return Incoming(**made, lane=lane, user=user, message=message, album=album)
     elif kind == "callback_query":
         content = _dict(update["callback_query"])
         message_of = _dict(content.get("message"))

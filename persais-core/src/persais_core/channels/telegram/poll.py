@@ -1,7 +1,8 @@
 """Long polling that confirms nothing before it is stored.
 
 python-telegram-bot's own updater moves the offset as soon as the updates are in memory, so a kill loses them. Here an
-update is accepted (stored and committed) first; the next request's offset confirms it.
+update is accepted (stored and committed) first; the next request's offset confirms it. What comes twice all the same
+is recognised where it is stored.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import structlog
 from telegram import error as telegram_errors
 from telegram.ext import ExtBot
+
+from persais_core import errors
 
 # The library's own method gives objects, which drop whatever it does not know yet; we keep updates as they came.
 warnings.filterwarnings("ignore", message="Please use 'Bot.getUpdates'")
@@ -41,9 +44,17 @@ async def poll(bot: ExtBot[Any], accept: Callable[[Any], Awaitable[None]]) -> No
                 api_kwargs={"offset": offset, "timeout": LONG_POLL, "allowed_updates": ALLOWED_UPDATES},
                 read_timeout=LONG_POLL + 10,
             )
+            # That there is nothing new tells that all before is confirmed. Numbers begin anew at random after a quiet
+            # week; an offset that is kept would confirm them before they were seen.
+            if not updates:
+                offset = 0
+            before = offset
             for update in updates if isinstance(updates, list) else []:
                 await accept(update)
-                offset = max(offset, int(update["update_id"]) + 1)
+                number = update.get("update_id") if isinstance(update, dict) else None
+                offset = number + 1 if isinstance(number, int) and number >= 0 else offset
+            if updates and offset == before:
+                raise errors.ChannelError("there are updates, and none of them has a number that can be confirmed")
             failures = 0
         except asyncio.CancelledError:
             await _confirm(bot, offset)

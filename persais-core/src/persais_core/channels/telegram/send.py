@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import httpx
 import structlog
 from telegram import (
     BotCommand,
@@ -17,18 +19,36 @@ from telegram import (
     MessageEntity,
 )
 from telegram import error as telegram_errors
-from telegram.ext import AIORateLimiter, ExtBot
+from telegram.ext import ExtBot
+from telegram.request import HTTPXRequest
 
 from persais_core import errors
-from persais_core.channels.base import BlockedError, FloodError, RejectedError
+from persais_core.channels.base import BlockedError, FloodError, MovedError, Noted, RejectedError, UnsureError
 from persais_core.channels.telegram import render
-from persais_core.domain.chats import File, Lane, Language, Reply
+from persais_core.domain.chats import Lane, Language, Reply
 
 # It is about the type of `RetryAfter.retry_after`, which is read here in both its forms.
 warnings.filterwarnings("ignore", message=".*attribute `retry_after`")
 
+LONG = 4000  # characters
+
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+CONNECTIONS = 64
+PATIENCE = 20.0  # seconds; who stops waiting for an answer too early sends the same again
+
+Pace = Callable[[int], Awaitable[None]]
+"""Lets a call to a chat pass when it may; raises FloodError where it has to wait."""
+# What Telegram says, as a bad request, of chats where nothing can be sent any more.
+_GONE = (
+    "chat not found",
+    "user is deactivated",
+    "peer_id_invalid",
+    "not enough rights",
+    "have no rights",
+    "chat_write_",
+)
 
 
 class TelegramChannel:
@@ -37,16 +57,18 @@ class TelegramChannel:
     Args:
         token: of the bot.
         api_url: base of the Bot API, such as https://api.telegram.org.
+        pace: asked before each call that sends or edits; None: as fast as Telegram takes it.
     """
 
-    def __init__(self, token: str, api_url: str) -> None:
-        # Its own retries would hold up every chat while one must wait; the outbox waits for that chat alone.
+    def __init__(self, token: str, api_url: str, pace: Pace | None = None) -> None:
+        # The library's own limiter counts for one process, and its retries hold up every chat while one must wait.
         self.bot: ExtBot[Any] = ExtBot(
             token,
             base_url=f"{api_url}/bot",
             base_file_url=f"{api_url}/file/bot",
-            rate_limiter=AIORateLimiter(max_retries=0),
+            request=HTTPXRequest(connection_pool_size=CONNECTIONS, read_timeout=PATIENCE, write_timeout=PATIENCE),
         )
+        self._pace = pace
 
     async def open(self) -> int:
         """Connect and return the bot's id.
@@ -68,36 +90,26 @@ class TelegramChannel:
         with contextlib.suppress(telegram_errors.TelegramError, RuntimeError):
             await self.bot.shutdown()
 
-    async def send(self, lane: Lane, reply: Reply) -> list[int]:
-        """Send a reply as one or more messages; the buttons go under the last."""
-        if reply.file is not None:
-            return [await self._send_file(lane, reply, reply.file)]
-        parts = render.pieces(reply)
-        sent = []
-        for number, piece in enumerate(parts, 1):
-            try:
-                sent.append(await self._send(lane, piece, reply if number == len(parts) else None))
-            except FloodError as error:
-                error.sent = sent
-                raise
-        return sent
-
-    async def edit(self, lane: Lane, message_ids: Sequence[int], reply: Reply) -> list[int]:
-        """Edit the messages of an earlier reply; more pieces than before are sent after them, fewer are emptied."""
-        parts = render.pieces(reply)
-        kept: list[int] = []
-        for number, piece in enumerate(parts, 1):
-            keyboard = reply if number == len(parts) else None
-            if number > len(message_ids):
-                try:
-                    kept.append(await self._send(lane, piece, keyboard))
-                except FloodError as error:
-                    error.sent = kept
-                    raise
+    async def put(
+        self, lane: Lane, reply: Reply, *, ids: Sequence[int] = (), done: int = 0, noted: Noted | None = None
+    ) -> list[int]:
+        """Send a reply as one or more messages, or edit those it became before; the buttons go under the last."""
+        # The library is slow with what is long and nested, and nobody else shall wait for that.
+        is_long = len(reply.text) > LONG
+        parts = await asyncio.to_thread(render.parts, reply) if is_long else render.parts(reply)
+        kept = list(ids[:done])
+        for number, part in enumerate(parts[done:], done):
+            keyboard = reply if number == len(parts) - 1 else None
+            if number >= len(ids):
+                kept.append(await self._send(lane, part, keyboard))
             else:
-                await self._edit(lane, message_ids[number - 1], piece, keyboard)
-                kept.append(message_ids[number - 1])
-        for extra in message_ids[len(parts) :]:
+                # A file stays as it was sent: Telegram makes no text of it, and what it holds stands in no card.
+                if not isinstance(part, render.Document):
+                    await self._edit(lane, ids[number], part, keyboard)
+                kept.append(ids[number])
+            if noted is not None and keyboard is None:
+                await noted([*kept, *ids[len(kept) :]])
+        for extra in ids[len(parts) :]:
             with contextlib.suppress(RejectedError):
                 await _translated(lambda extra=extra: self.bot.delete_message(lane.chat_id, extra))  # type: ignore[misc]
         return kept
@@ -117,8 +129,22 @@ class TelegramChannel:
         menu = [BotCommand(name, description[:256]) for name, description in commands[:100]]
         await _translated(lambda: self.bot.set_my_commands(menu, language_code=language))
 
-    async def _send(self, lane: Lane, piece: render.Piece, keyboard: Reply | None) -> int:
-        text, entities = piece
+    async def _send(self, lane: Lane, part: render.Part, keyboard: Reply | None) -> int:
+        await self._wait(lane)
+        if isinstance(part, render.Document):
+            message = await _translated(
+                lambda: self.bot.send_document(
+                    lane.chat_id,
+                    InputFile(part.file.text.encode(), filename=part.file.name),
+                    caption=part.caption[0] or None,
+                    caption_entities=_entities(part.caption[1]),
+                    reply_markup=_keyboard(keyboard),
+                    message_thread_id=lane.topic_id or None,
+                ),
+                repeats=True,
+            )
+            return message.message_id
+        text, entities = part
         message = await _translated(
             lambda: self.bot.send_message(
                 lane.chat_id,
@@ -127,22 +153,13 @@ class TelegramChannel:
                 reply_markup=_keyboard(keyboard),
                 message_thread_id=lane.topic_id or None,
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
-            )
-        )
-        return message.message_id
-
-    async def _send_file(self, lane: Lane, reply: Reply, file: File) -> int:
-        message = await _translated(
-            lambda: self.bot.send_document(
-                lane.chat_id,
-                InputFile(file.text.encode(), filename=file.name),
-                caption=reply.text[:1000],
-                message_thread_id=lane.topic_id or None,
-            )
+            ),
+            repeats=True,
         )
         return message.message_id
 
     async def _edit(self, lane: Lane, message_id: int, piece: render.Piece, keyboard: Reply | None) -> None:
+        await self._wait(lane)
         text, entities = piece
         try:
             await _translated(
@@ -159,20 +176,40 @@ class TelegramChannel:
             if "not modified" not in str(error):
                 raise
 
+    async def _wait(self, lane: Lane) -> None:
+        if self._pace is not None:
+            await self._pace(lane.chat_id)
 
-async def _translated(call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call and say its refusal in our words."""
+
+async def _translated(call: Callable[[], Awaitable[T]], *, repeats: bool = False) -> T:
+    """Make a call and say its refusal in our words.
+
+    Args:
+        repeats: made again, it would show the same thing twice; so it matters whether it may have arrived.
+    """
     try:
         return await call()
     except telegram_errors.RetryAfter as error:
         wait = error.retry_after
         raise FloodError(wait.total_seconds() if hasattr(wait, "total_seconds") else float(wait)) from error
+    except telegram_errors.ChatMigrated as error:
+        raise MovedError(error.new_chat_id) from error
     except telegram_errors.Forbidden as error:
         raise BlockedError(error.message) from error
     except telegram_errors.BadRequest as error:
+        if any(words in error.message.lower() for words in _GONE):
+            raise BlockedError(error.message) from error
         raise RejectedError(error.message) from error
     except telegram_errors.TelegramError as error:
+        if repeats and _may_have_arrived(error):
+            raise UnsureError(f"Telegram did not answer: {error.message}") from error
         raise errors.ChannelError(f"Telegram cannot be reached: {error.message}") from error
+
+
+def _may_have_arrived(error: telegram_errors.TelegramError) -> bool:
+    """Whether the request may have been carried out: it left us, and no answer of Telegram's says that it was not."""
+    never_left = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+    return error.__cause__ is not None and not isinstance(error.__cause__, never_left)
 
 
 def _entities(entities: list[dict[str, Any]]) -> list[MessageEntity]:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from persais_core.emulators.telegram import calls, delivery, refusals, store, streams, views, wording
 from persais_core.emulators.telegram.values import ChatEvent
@@ -48,6 +49,13 @@ _NOT_MODIFIED = (
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Method = Callable[[calls.Call], Awaitable[Any]]
+
+
+class _LostAnswer(Response):
+    """A connection that ends in the middle of an answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
 
 
 class BotApi:
@@ -83,7 +91,7 @@ class BotApi:
         }
 
     def fail_next(self, method: str, failure: calls.Failure, times: int) -> None:
-        """Let the next calls of a method fail, before they do anything."""
+        """Let the next calls of a method fail."""
         self._failures.setdefault(method.lower(), deque()).extend([failure] * times)
 
     async def answer(self, request: Request) -> Response:
@@ -98,16 +106,22 @@ class BotApi:
             # After a restart nobody sets the webhook again: the first sign of the bot starts the posting.
             self._delivery.start_posting()
             call = await calls.read(request)
-            if planned := self._failures.get(name):
-                failure = planned.popleft()
+            planned = self._failures.get(name)
+            failure = planned.popleft() if planned else None
+            if failure is not None and not failure.is_answer_lost:
                 raise refusals.RefusedError(
-                    failure.description, error_code=failure.error_code, retry_after=failure.retry_after
+                    failure.description,
+                    error_code=failure.error_code,
+                    retry_after=failure.retry_after,
+                    migrate_to=failure.migrate_to,
                 )
-            return JSONResponse({"ok": True, "result": await method(call)})
+            answer = JSONResponse({"ok": True, "result": await method(call)})
+            return answer if failure is None else _LostAnswer()
         except refusals.RefusedError as error:
             body = {"ok": False, "error_code": error.error_code, "description": error.description}
-            if error.retry_after is not None:
-                body["parameters"] = {"retry_after": error.retry_after}
+            parameters = {"retry_after": error.retry_after, "migrate_to_chat_id": error.migrate_to}
+            if told := {name: value for name, value in parameters.items() if value is not None}:
+                body["parameters"] = told
             return JSONResponse(body, error.error_code)
         except refusals.ClosedError:
             return JSONResponse({"ok": False, "error_code": 502, "description": "Bad Gateway"}, 502)

@@ -158,8 +158,17 @@ def _button(raw: Any) -> dict[str, str]:
 
 
 class Failure(Value):
-    """A refusal a test has ordered."""
+    """A fault a test has ordered.
 
-    error_code: int
-    description: str
+    Args:
+        error_code: HTTP status and `error_code` of the answer.
+        retry_after: seconds, as a flood limit tells them.
+        migrate_to: id of the supergroup that the chat has become.
+        is_answer_lost: the call is carried out, and the connection ends before its answer.
+    """
+
+    error_code: int = 500
+    description: str = ""
     retry_after: int | None = None
+    migrate_to: int | None = None
+    is_answer_lost: bool = False

@@ -11,9 +11,17 @@ from persais_core import errors
 class RefusedError(errors.ChannelError):
     """The emulator refuses a Bot API call with the words of the real service; nothing was changed."""
 
-    def __init__(self, description: str, *, error_code: int = 400, retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        description: str,
+        *,
+        error_code: int = 400,
+        retry_after: int | None = None,
+        migrate_to: int | None = None,
+    ) -> None:
         super().__init__(description)
-        self.description, self.error_code, self.retry_after = description, error_code, retry_after
+        self.description, self.error_code = description, error_code
+        self.retry_after, self.migrate_to = retry_after, migrate_to
 
 
 class ClosedError(errors.ChannelError):

@@ -75,7 +75,14 @@ class TelegramEmulator:
         ]
 
     def fail_next(
-        self, method: str, *, times: int = 1, error_code: int, description: str, retry_after: int | None = None
+        self,
+        method: str,
+        *,
+        times: int = 1,
+        error_code: int,
+        description: str,
+        retry_after: int | None = None,
+        migrate_to: int | None = None,
     ) -> None:
         """Let the next calls of a Bot API method fail before they do anything, for tests.
 
@@ -85,9 +92,16 @@ class TelegramEmulator:
             error_code: HTTP status and `error_code` of the answer.
             description: of the answer.
             retry_after: seconds, as a flood limit tells them.
+            migrate_to: id of the supergroup that the chat has become.
         """
-        failure = calls.Failure(error_code=error_code, description=description, retry_after=retry_after)
+        failure = calls.Failure(
+            error_code=error_code, description=description, retry_after=retry_after, migrate_to=migrate_to
+        )
         self._bot_api.fail_next(method, failure, times)
+
+    def lose_next(self, method: str, *, times: int = 1) -> None:
+        """Let the next calls of a Bot API method be carried out and never answered, for tests."""
+        self._bot_api.fail_next(method, calls.Failure(is_answer_lost=True), times)
 
     async def aclose(self) -> None:
         """End waiting polls, webhook calls and event streams at once, then close the state file.

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from unicodedata import category
 
 from persais_core.emulators.telegram import refusals
 
 MAX_TEXT = 4096  # UTF-16 units of one message
 MAX_CAPTION = 1024  # UTF-16 units under a file
+MAX_ENTITIES = 100  # of one message; the service drops those beyond, without a word
 
+UNSEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # a text of nothing but these counts as empty
 ENTITY_TYPES = frozenset(
     {
         "mention",
@@ -42,7 +45,7 @@ OPAQUE_TYPES = frozenset({"code", "pre", "text_link", "url", "bot_command", "men
 _UNSHOWN = dict.fromkeys((*range(9), *range(11, 32)), " ")
 _UNSHOWN |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 _URL = re.compile(r"https?://[^\s<>\"]+")
-_COMMAND = re.compile(r"(?<![\w/@.:])/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{3,32})?(?![\w/])")
+_COMMAND = re.compile(r"(?<![\w/@.:<>])/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{3,32})?(?![\w/<>])")
 _OTHER_SCHEME = re.compile(r"(?!https?:|tg:|mailto:)[a-z][a-z0-9+.-]*:(?!\d)", re.IGNORECASE)
 _LINK = re.compile(r"(https?://|tg://|mailto:)?[^\s/]+\.[^\s]+|(https?|tg)://\S+|mailto:\S+", re.IGNORECASE)
 
@@ -107,11 +110,13 @@ def formatted(text: str, raw: Any, *, limit: int, too_long: str) -> tuple[str, l
         RefusedError: an entity is malformed or out of range, or the text is too long.
     """
     text = clean(text)
-    entities = _checked(text, raw)
+    entities = _checked(text, raw)[:MAX_ENTITIES]
     first = min((item["offset"] for item in entities), default=len(text))
     # Leading space inside an entity is kept: it may be the indentation of a code block.
     lead = min(len(text) - len(text.lstrip()), first)
     body = text[lead:].rstrip()
+    if not any(category(character) not in UNSEEN for character in body):
+        body = ""
     if units(body) > limit:
         raise refusals.RefusedError(too_long)
     end = units(body)

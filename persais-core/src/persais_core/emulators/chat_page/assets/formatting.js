@@ -40,12 +40,13 @@ function fill(parent, text, entities, from, to, onCommand) {
     while (index < entities.length && entities[index].offset < end) inner.push(entities[index++]);
     // What reaches beyond this element goes on after it.
     const rest = inner.filter((item) => item.offset + item.length > end);
-    if (start > at) parent.append(text.slice(at, start));
+    // A block brings line breaks of its own, before it and behind it.
+    const before = BLOCKS.has(entity.type) && text[start - 1] === "\n" ? start - 1 : start;
+    if (before > at) parent.append(text.slice(at, before));
     const [outer, inside] = element(entity, text.slice(start, end), onCommand);
     if (inside) fill(inside, text, inner, start, end, onCommand);
     parent.append(outer);
     at = end;
-    // A block brings its own line break.
     if (BLOCKS.has(entity.type) && text[at] === "\n") at += 1;
     entities = [...rest, ...entities.slice(index)];
     index = 0;

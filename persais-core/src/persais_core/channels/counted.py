@@ -1,0 +1,41 @@
+"""A channel that counts what could not be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from persais_core import errors
+from persais_core.channels.base import Channel, FloodError, Noted
+from persais_core.domain.chats import Lane, Language, Reply
+from persais_core.metrics import Metrics
+
+
+class CountedChannel:
+    """Implements `channels.base.Channel` around another one."""
+
+    def __init__(self, inner: Channel, metrics: Metrics) -> None:
+        self._inner, self._metrics = inner, metrics
+
+    async def put(
+        self, lane: Lane, reply: Reply, *, ids: Sequence[int] = (), done: int = 0, noted: Noted | None = None
+    ) -> list[int]:
+        """Send a reply; a failure is counted by its kind, such as `flood` or `blocked`, and raised."""
+        try:
+            return await self._inner.put(lane, reply, ids=ids, done=done, noted=noted)
+        except errors.ChannelError as error:
+            if isinstance(error, FloodError) and error.is_ours:
+                raise  # our own pace is no failure
+            self._metrics.send_failure(type(error).__name__.removesuffix("Error").lower())
+            raise
+
+    async def typing(self, lane: Lane) -> None:
+        """Show that an answer is being written."""
+        await self._inner.typing(lane)
+
+    async def answer_press(self, press_id: str, text: str = "", *, alert: bool = False) -> None:
+        """End the waiting of a tapped button."""
+        await self._inner.answer_press(press_id, text, alert=alert)
+
+    async def set_menu(self, commands: Sequence[tuple[str, str]], language: Language | None) -> None:
+        """Show the commands in the client's menu."""
+        await self._inner.set_menu(commands, language)
