@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import date
+from typing import Annotated, Any
 
 import psycopg
 import pytest
+from pydantic import Field
 
 from persais_core import errors
 from persais_core.db.engine import Database
-from persais_core.llm.models import MAX_TOOL_ROUNDS, Booking, Models, Said
+from persais_core.db.records import Record
+from persais_core.llm.models import MAX_TOOL_ROUNDS, Booking, Models, Said, as_data
 from persais_core.llm.tools import bind
 from persais_core.settings import Settings
 from scripted_openai import KEY, ScriptedOpenAI, calls, fails, junk, says
@@ -84,11 +87,12 @@ async def test_an_answer_without_usage_costs_nothing_known(
     assert [row[5:] for row in await booked(sql)] == [(0, 0, 0.0)]
 
 
-async def test_a_cost_that_is_no_number_is_not_booked(
-    models: Models, openai_server: ScriptedOpenAI, sql: psycopg.AsyncConnection
+@pytest.mark.parametrize("cost", ["free", -1000.0, float("nan"), float("inf"), 1e300])
+async def test_a_cost_that_cannot_be_one_is_not_booked_since_it_would_lift_the_caps(
+    models: Models, openai_server: ScriptedOpenAI, sql: psycopg.AsyncConnection, cost: object
 ) -> None:
     message = {"role": "assistant", "content": "Hi"}
-    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cost": "free"}
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cost": cost}
     odd = {"id": "x", "object": "chat.completion", "choices": [{"index": 0, "message": message}], "usage": usage}
     openai_server.script(junk(json.dumps(odd).encode()))
     assert await models.ask(HELLO, BOOKING) == "Hi"
@@ -115,7 +119,7 @@ async def test_a_tool_is_called_and_its_result_told_to_the_model(
     assert (tool["function"]["name"], tool["function"]["description"]) == ("add", "Add two numbers.")
     assert set(tool["function"]["parameters"]["properties"]) == {"left", "right"}
     assert tool["function"]["parameters"]["required"] == ["left"]
-    assert second["messages"][-1] == {"role": "tool", "content": "42", "tool_call_id": "call-1"}
+    assert second["messages"][-1] == {"role": "tool", "content": as_data("42"), "tool_call_id": "call-1"}
     assert len(await booked(sql)) == 2
 
 
@@ -136,6 +140,61 @@ async def test_a_tool_that_fails_is_told_to_the_model_and_not_raised(
     tools = [bind(add, "the context"), bind(refuse, "the context")]
     assert await models.ask(HELLO, BOOKING, tools=tools) == "Sorry."
     assert told in openai_server.bodies[1]["messages"][-1]["content"]
+
+
+def broken_call(*others: dict[str, Any]) -> Any:
+    """A completion with a call whose arguments were cut short, beside others."""
+    broken = {"id": "cut", "type": "function", "function": {"name": "add", "arguments": '{"left": 4'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [broken, *others]}
+    made = {"id": "x", "object": "chat.completion", "choices": [{"index": 0, "message": message}], "model": "m"}
+    return junk(json.dumps(made).encode())
+
+
+async def test_a_call_that_cannot_be_read_is_answered_too_and_the_conversation_goes_on(
+    models: Models, openai_server: ScriptedOpenAI
+) -> None:
+    good = {"id": "good", "type": "function", "function": {"name": "add", "arguments": '{"left": 40}'}}
+    openai_server.script(broken_call(), broken_call(good), says("It is 42."))
+    assert await models.ask(HELLO, BOOKING, tools=[bind(add, "the context")]) == "It is 42."
+    _, second, third = openai_server.bodies
+    assert second["messages"][-1]["tool_call_id"] == "cut"
+    assert 'the arguments are no JSON: {"left": 4' in second["messages"][-1]["content"]
+    said = third["messages"]
+    calls_made = [call for message in said for call in message.get("tool_calls", ())]
+    assert [json.loads(call["function"]["arguments"]) for call in calls_made] == [{}, {"left": 40}, {}]
+    assert [m["tool_call_id"] for m in said if m["role"] == "tool"] == ["cut", "good", "cut"]
+    assert said[-2]["content"] == as_data("42")
+
+
+class Book(Record):
+    """A schema as a project has it, without its table."""
+
+    title: str
+    due: date | None = None
+
+
+async def shelf(context: str, size: Annotated[int, Field(le=3)] = 1) -> list[Book]:
+    """Show the shelf.
+
+    Args:
+        context: of the turn,
+            which the model does not give.
+        size: how many at most.
+    """
+    return [Book(id=9, title="Ода", due=date(2026, 5, 1), created_by=77)] * size
+
+
+async def test_a_tool_is_described_without_its_context_and_its_records_are_read_as_json(
+    models: Models, openai_server: ScriptedOpenAI
+) -> None:
+    openai_server.script(calls("shelf"), says("One book."))
+    await models.ask(HELLO, BOOKING, tools=[bind(shelf, "the context")])
+    first, second = openai_server.bodies
+    [tool] = first["tools"]
+    assert tool["function"]["description"] == "Show the shelf.\n\nArgs:\n    size: how many at most."
+    assert tool["function"]["parameters"]["properties"]["size"]["maximum"] == 3
+    told = as_data('[{"id": 9, "title": "Ода", "due": "2026-05-01"}]')
+    assert second["messages"][-1]["content"] == told
 
 
 async def test_a_model_that_only_calls_tools_is_stopped(models: Models, openai_server: ScriptedOpenAI) -> None:

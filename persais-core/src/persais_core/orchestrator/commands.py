@@ -10,6 +10,9 @@ from persais_core.agents.registry import MASTER, Registry
 from persais_core.domain.changes import Change
 from persais_core.domain.chats import Button, Language, Reply, User
 from persais_core.queue.inbox import CHOOSE_AGENT
+from persais_core.security.sandbox import Isolation
+
+SHORT = 50  # characters of a request that stand for a change without a branch
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,10 @@ class Facts:
     model: str
     sandbox: str
     warnings: tuple[str, ...] = ()
+    spent: float = 0.0
+    """US dollars that all users together spent on models in the last 24 hours."""
+    resting: tuple[str, ...] = ()
+    """Outside services that are left alone for a moment, after they kept failing."""
 
 
 def start(user: User, registry: Registry) -> Reply:
@@ -68,17 +75,30 @@ def status(user: User, facts: Facts, agent: Agent | None, changes: list[Change])
         )
     ]
     lines[:0] = [f"🔴 {texts.escaped(warning)}\n" for warning in facts.warnings]
+    if facts.resting:
+        lines.append(texts.say(language, "status-resting", services=texts.escaped(", ".join(facts.resting))))
+    if user.is_admin:
+        lines.append(texts.say(language, "status-spent", spent=f"{facts.spent:.2f}"))
     lines.append(texts.say(language, "status-changes", count=len(changes)))
     for change in changes:
         state = texts.say(language, f"state-{change.state.value.replace('_', '-')}")
-        lines.append(f"- #{change.id} {change.branch or ''} — {state}")
+        asked = " ".join(change.request.split())[:SHORT]
+        lines.append(f"- #{change.id} {change.branch or texts.escaped(asked)} — {state}")
     return Reply(text="\n".join(lines))
+
+
+def isolation(found: Isolation, language: Language) -> tuple[str, tuple[str, ...]]:
+    """What /status says of the sandbox: its state with what holds or why not, and a warning where it does not hold."""
+    name = f"sandbox-{found.state.replace('_', '-')}"
+    said = texts.say(language, name, ways=", ".join(found.ways), reason=found.reason)
+    return said, () if found.state == "enforced" else (texts.say(language, "warning-unsandboxed"),)
 
 
 def menu(registry: Registry, language: Language) -> list[tuple[str, str]]:
     """The commands of the client's menu: built-in ones, then one for each agent."""
     built_in = [
-        (name, texts.say(language, f"menu-{name}")) for name in ("start", "help", "agents", "mechanic", "status")
+        (name, texts.say(language, f"menu-{name}"))
+        for name in ("start", "help", "agents", "mechanic", "status", "audit")
     ]
     return built_in + [(a.name, f"{a.emoji} {a.called(language)}") for a in _own(registry)]
 

@@ -6,15 +6,17 @@ anything is done with what they say.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 
-import psycopg
 import structlog
-from sqlalchemy.exc import DBAPIError
+from structlog.contextvars import bound_contextvars
 
-from persais_core import errors, texts
+from persais_core import audit, errors, texts
+from persais_core.agents.config import AgentConfigs
+from persais_core.channels import presence
 from persais_core.channels.base import Channel, Incoming, Press
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
@@ -23,23 +25,37 @@ from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
 from persais_core.mechanic import approve, diff, rollback, why
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
-from persais_core.orchestrator import commands
-from persais_core.orchestrator.graph import Answer, Orchestrator
-from persais_core.queue import jobs, outbox
+from persais_core.metrics import Metrics
+from persais_core.orchestrator import commands, configuring, journal, set_aside, sharing
+from persais_core.orchestrator.first_turns import FirstTurns
+from persais_core.orchestrator.graph import Orchestrator
+from persais_core.orchestrator.state import Answer
+from persais_core.queue import claims, jobs, outbox
 from persais_core.queue.inbox import CHOOSE_AGENT, Inbox, Raw
+from persais_core.queue.lanes import Gathered, Lanes
 from persais_core.security.access import Access, Claim, Known, Standing
 
 log = structlog.get_logger(__name__)
 
-FIRST_TURNS = 5
-TYPING_EVERY = 4.0  # seconds; Telegram shows it for five
+
+@dataclass
+class _Outcome:
+    """What becomes of a turn, for the figures: filled when it is answered."""
+
+    kind: str = "failed"
+    agent: str = "none"
 
 
 class Dispatch:
     """Works on what the inbox holds; its methods are the queue's jobs.
 
     Args:
-        first_turns: filled here: of each agent, how many of its first five turns there were, and how many broke.
+        previews: open in the one process that leads; turns of a lane that has one go there.
+        first_turns: counts what is answered here.
+        sender: sends answers that need not wait.
+        debounce: seconds of quiet in a lane after which what was said is answered.
+        metrics: where turns are counted.
+        log_content: whether the log may hold what people write.
     """
 
     def __init__(
@@ -50,54 +66,87 @@ class Dispatch:
         access: Access,
         orchestrator: Orchestrator,
         ledger: Ledger,
+        configs: AgentConfigs,
         previews: Previews,
         facts: Callable[[Language], Awaitable[commands.Facts]],
-        first_turns: dict[str, tuple[int, int]],
+        first_turns: FirstTurns,
+        sender: outbox.Outbox,
+        debounce: float,
+        metrics: Metrics,
+        log_content: bool,
     ) -> None:
         self._database, self._channel, self._access = database, channel, access
         self._orchestrator, self._ledger, self._facts = orchestrator, ledger, facts
+        self._configs = configs
         self._inbox, self._previews = Inbox(database), previews
-        self._first_turns = first_turns
+        self._first_turns, self._sender = first_turns, sender
+        self._metrics, self._log_content = metrics, log_content
+        self._lanes = Lanes(database, read=_parsed, calls=self._called, debounce=debounce)
 
-    def _count(self, answer: Answer) -> None:
-        """Watch the first turns of each agent: a new release that breaks in them is taken back."""
-        turns, broken = self._first_turns.get(answer.agent, (0, 0))
-        if turns < FIRST_TURNS:
-            self._first_turns[answer.agent] = (turns + 1, broken + answer.broke)
+    def _called(self, text: str) -> str | None:
+        found = self._orchestrator.registry.by_keyword(text)
+        return found.name if found else None
 
     async def turn(self, turn: int) -> None:
-        """Answer a turn."""
-        waiting = await self._inbox.waiting(turn)
-        if waiting is None:
+        """Answer a turn.
+
+        Raises:
+            ElsewhereError: its lane speaks with a candidate, which lives in another process.
+        """
+        gathered = await self._lanes.gather(turn)
+        if gathered is None:
+            await claims.release(self._database, turn)  # whoever answered it may not have come to sending
             return
-        incoming = _parsed(waiting.raw)
+        if gathered.is_tried and not self._previews.is_open:
+            raise jobs.ElsewhereError("the preview of a lane")
+        incoming = gathered.parts[0]
         if incoming is None or incoming.user is None or incoming.lane is None:
-            await self._done(turn, (), waiting.lane)
+            await self._done(turn, (), gathered.lane)
             return
-        user, refusal = await self._authorised(incoming, incoming.user, waiting.known)
+        user, refusal = await self._authorised(incoming, incoming.user, gathered.known)
         if user is None:
-            await self._done(turn, refusal, incoming.lane)
+            if claimed := await self._done(turn, refusal, incoming.lane):
+                await self._sender.send(claimed)
             return
-        message = incoming.message or Message(text=_chosen(incoming))
+        with bound_contextvars(chat=incoming.lane.chat_id, user=user.id):
+            with self._counted() as outcome:
+                claimed = await self._answer(turn, gathered, user, outcome)
+            if claimed is not None:
+                await self._sender.send(claimed)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[_Outcome]:
+        """Count a turn when it ends, however it does."""
+        outcome, started = _Outcome(), time.monotonic()
+        try:
+            yield outcome
+        finally:
+            self._metrics.turn(agent=outcome.agent, outcome=outcome.kind, seconds=time.monotonic() - started)
+
+    async def _answer(self, turn: int, gathered: Gathered, user: User, outcome: _Outcome) -> outbox.Claimed | None:
+        """Answer a turn of somebody who may speak; returns what is to be sent now."""
+        incoming = gathered.parts[0]
+        assert incoming is not None and incoming.lane is not None
         if incoming.press:
             await self._channel.answer_press(incoming.press.id)
-        value = Turn(id=turn, lane=incoming.lane, user=user, message=message)
+        said = tuple(part.message or Message(text=_chosen(part)) for part in gathered.parts if part)
+        value = Turn(id=turn, lane=incoming.lane, user=user, messages=said)
         answer: Answer | None = None
-        async with self._typing(incoming.lane):
-            try:
-                replies = await self._previews.answer(value)
-                if replies is None:
-                    replies = await self._command(value)
-                if replies is None:
-                    answer = await self._orchestrator.answer(value)
-                    replies = answer.replies
-                    self._count(answer)
-            except (DBAPIError, psycopg.Error):
-                raise  # the database comes back, and the queue tries again
-            except Exception as error:  # a bug of ours: tried again it would only hold up the lane
-                log.exception("a turn broke", turn=turn, error_type=type(error).__name__)
-                replies = (Reply(text=texts.say(user.language, "unexpected"), plain=True),)
-        await self._done(turn, replies, incoming.lane, answer)
+        async with presence.typing(self._channel, incoming.lane):
+            # What raises here is a bug of ours or the database: the queue tries again, and then sets the turn aside.
+            kind, replies = "preview", await self._previews.answer(value)
+            if replies is None:
+                kind, replies = "command", await self._command(value)
+            if replies is None:
+                answer = await self._orchestrator.answer(value)
+                kind, replies = "broke" if answer.broke else "answered", answer.replies
+                await self._first_turns.count(answer)
+        claimed = await self._done(turn, replies, incoming.lane, answer)
+        outcome.kind, outcome.agent = kind, answer.agent if answer else "none"
+        log.info("a turn was answered", agent=outcome.agent, outcome=kind)
+        if self._log_content:
+            log.info("content", said=value.message.text, replies=[reply.text for reply in replies])
+        return claimed
 
     async def urgent(self, update: int) -> None:
         """Act on a tap or an emergency command, beside the lane."""
@@ -107,9 +156,12 @@ class Dispatch:
         user, refusal = await self._authorised(incoming, incoming.user)
         if incoming.press is not None:
             if user is None:
+                await self._access.refuse_tap(incoming.user)
                 tapped = approve.Tapped(note=texts.say(incoming.user.language, "stranger"), alert=True)
             elif incoming.press.data.startswith(diff.PRESS):
                 tapped = await self._turn_page(incoming.press, incoming.lane, user)
+            elif incoming.press.data.startswith(set_aside.PRESS):
+                tapped = await set_aside.press(self._database, data=incoming.press.data, user=user)
             else:
                 tapped = await approve.press(
                     self._database, self._ledger, user=user, lane=incoming.lane, data=incoming.press.data
@@ -121,8 +173,8 @@ class Dispatch:
                 return  # acted on by a worker that died after it; acting again could hit another change
         replies = refusal
         if user is not None and incoming.message is not None:
-            value = Turn(id=0, lane=incoming.lane, user=user, message=incoming.message)
-            replies = await self._command(value) or ()
+            value = Turn(id=0, lane=incoming.lane, user=user, messages=(incoming.message,))
+            replies = await self._command(value, key=f"update:{update}:0") or ()
         async with self._database.session() as session:
             for number, reply in enumerate(replies):
                 await outbox.put(session, incoming.lane, reply, key=f"update:{update}:{number}")
@@ -131,6 +183,7 @@ class Dispatch:
         """Put the turning of a page of a diff in the queue."""
         words = press.data.removeprefix(diff.PRESS).split(":")
         if not user.is_admin:
+            await self._access.refuse_tap(user, "no admin")
             return approve.Tapped(note=texts.say(user.language, "tap-not-admin"), alert=True)
         if press.message_id is None or len(words) != 2 or not all(w.isdecimal() and len(w) < 10 for w in words):
             return approve.Tapped(note=texts.say(user.language, "tap-unknown"), alert=True)
@@ -155,31 +208,42 @@ class Dispatch:
         standing = await self._access.standing(user, known)
         if standing is not Standing.STRANGER:
             return user.model_copy(update={"is_admin": standing is Standing.ADMIN}), ()
-        text = incoming.message.text if incoming.message else ""
-        if text.partition(" ")[0].partition("@")[0].lower() == "/claim":
-            return None, (await self._claim(user, text),)
+        said = incoming.message
+        if said and not said.is_forwarded and said.command[0] == "/claim":
+            return None, (await self._claim(user, said.command[1]),)
         if await self._access.refuse(user):
             name = "stranger-claimable" if await self._access.is_claimable() else "stranger"
             return None, (Reply(text=texts.say(user.language, name), plain=True),)
         return None, ()
 
-    async def _claim(self, user: User, text: str) -> Reply:
-        result = await self._access.claim(user, text.partition(" ")[2])
+    async def _claim(self, user: User, code: str) -> Reply:
+        result = await self._access.claim(user, code)
         log.info("claim", user=user.id, result=result.value)
         return Reply(text=texts.say(user.language, f"claim-{result.value}"), plain=result is not Claim.ACCEPTED)
 
-    async def _command(self, turn: Turn) -> tuple[Reply, ...] | None:
-        """The answer to a built-in command; None when it is none."""
-        text, registry, user = turn.message.text, self._orchestrator.registry, turn.user
-        match text.partition(" ")[0].partition("@")[0].lower():
+    async def _command(self, turn: Turn, *, key: str | None = None) -> tuple[Reply, ...] | None:
+        """The answer to a built-in command; None when it is none, as nothing is that a person did not write here.
+
+        Args:
+            key: of the answer in the outbox, for those that are acted on beside the lane. A command that chooses for
+                itself what to act on stores its answer with the act: done again after a kill, it would choose another.
+        """
+        if not turn.is_own_words:
+            return None
+        registry, user = self._orchestrator.registry, turn.user
+        word, rest = turn.message.command
+        match word:
             case "/start":
-                return (commands.start(user, registry),)
+                return (commands.start(user, await self._orchestrator.seen_by(user)),)
             case "/help":
-                return (commands.help_text(user, registry),)
+                return (commands.help_text(user, await self._orchestrator.seen_by(user)),)
             case "/agents":
-                return (commands.agents(user, registry),)
+                return (commands.agents(user, await self._orchestrator.seen_by(user)),)
+            case "/visibility":
+                return (await sharing.answer(self._orchestrator.roster, words=rest, user=user),)
             case "/status":
-                agent = registry.find(await self._orchestrator.agent_of(turn))
+                seen = await self._orchestrator.seen_by(user)  # in a group it may be somebody else's private agent
+                agent = seen.find(await self._orchestrator.agent_of(turn))
                 changes = await self._ledger.open_changes() if user.is_admin else []
                 return (commands.status(user, await self._facts(user.language), agent, changes),)
             case "/claim":
@@ -188,14 +252,22 @@ class Dispatch:
                 return (Reply(text=texts.say(user.language, "stop-nothing"), plain=True),)
             case "/why":
                 return (await self._why(turn),)
-            case "/abort" | "/deploy" | "/rollback" if not user.is_admin:
+            case "/abort" | "/deploy" | "/rollback" | "/audit" | "/config" | "/dead" as command if not user.is_admin:
+                async with self._database.session() as session:
+                    await audit.refuse(session, "command refused", actor=user.id, subject=command, cause="no admin")
                 return (Reply(text=texts.say(user.language, "tap-not-admin"), plain=True),)
+            case "/audit":
+                return (await journal.answer(self._database, words=rest, language=user.language),)
+            case "/dead":
+                return (await set_aside.answer(self._database, words=rest, user=user),)
+            case "/config":
+                return (await configuring.answer(self._configs, registry, turn),)
             case "/abort":
-                return (await self._abort(turn),)
+                return (await self._abort(turn, key),)
             case "/deploy":
                 return (await self._deploy(turn),)
             case "/rollback":
-                return (await self._rollback(turn),)
+                return (await self._rollback(turn, key),)
             case "/reset":
                 await self._orchestrator.forget(turn)
                 return (Reply(text=texts.say(user.language, "reset-done"), plain=True),)
@@ -208,6 +280,10 @@ class Dispatch:
         if name is None and turn.message.reply_to is not None:
             name = await why.agent_of_message(self._database, turn.lane, turn.message.reply_to)
         name = name or await self._orchestrator.agent_of(turn)
+        hidden = self._orchestrator.registry.find(name) and not (await self._orchestrator.seen_by(turn.user)).find(name)
+        if hidden and not turn.user.is_admin:
+            # The same words as for one that is not there: nobody learns of another's private agent.
+            return Reply(text=texts.say(turn.user.language, "why-unknown", agent=name), plain=True)
         return await why.answer(
             self._database, self._ledger, agent=name, language=turn.user.language, is_admin=turn.user.is_admin
         )
@@ -221,12 +297,15 @@ class Dispatch:
         mine = [c for c in changes if c.chat_id == turn.lane.chat_id]
         return mine[-1] if mine else None
 
-    async def _abort(self, turn: Turn) -> Reply:
+    async def _abort(self, turn: Turn, key: str | None) -> Reply:
         language = turn.user.language
         change = await self._chosen_change(turn, set(ChangeState) - {ChangeState.DEPLOYING})
-        if change is None or not await self._ledger.stop(change.id, actor=turn.user.id):
-            return Reply(text=texts.say(language, "abort-nothing"), plain=True)
-        return Reply(text=texts.say(language, "abort-begun", change=change.id), plain=True)
+        if change is not None:
+            reply = Reply(text=texts.say(language, "abort-begun", change=change.id), plain=True)
+            said = outbox.Saying(turn.lane, reply, key) if key else None
+            if await self._ledger.stop(change.id, actor=turn.user.id, said=said):
+                return reply
+        return Reply(text=texts.say(language, "abort-nothing"), plain=True)
 
     async def _deploy(self, turn: Turn) -> Reply:
         language = turn.user.language
@@ -239,10 +318,12 @@ class Dispatch:
         if change is None:
             return Reply(text=texts.say(language, "deploy-nothing"), plain=True)
         data = change.buttons.get("deploy", "")
-        tapped = await approve.press(self._database, self._ledger, user=turn.user, lane=turn.lane, data=data)
+        tapped = await approve.press(
+            self._database, self._ledger, user=turn.user, lane=turn.lane, data=data, origin=turn.origin
+        )
         return Reply(text=tapped.note, plain=True)
 
-    async def _rollback(self, turn: Turn) -> Reply:
+    async def _rollback(self, turn: Turn, key: str | None) -> Reply:
         """Put the rollback of one change, chosen now, in the queue; it speaks for itself when it has begun."""
         words = turn.message.text.split(maxsplit=1)
         try:
@@ -250,6 +331,7 @@ class Dispatch:
         except errors.ChangeError as error:
             cause = texts.explain(turn.user.language, error)
             return Reply(text=texts.say(turn.user.language, "rollback-failed", cause=cause), plain=True)
+        reply = Reply(text=texts.say(turn.user.language, "rollback-asked"), plain=True)
         async with self._database.session() as session:
             await jobs.defer(
                 session,
@@ -260,29 +342,15 @@ class Dispatch:
                 chat=turn.lane.chat_id,
                 topic=turn.lane.topic_id,
             )
-        return Reply(text=texts.say(turn.user.language, "rollback-asked"), plain=True)
+            if key:
+                await outbox.put(session, turn.lane, reply, key=key)
+        return reply
 
-    async def _done(self, turn: int, replies: tuple[Reply, ...], lane: Lane, answer: Answer | None = None) -> None:
+    async def _done(
+        self, turn: int, replies: tuple[Reply, ...], lane: Lane, answer: Answer | None = None
+    ) -> outbox.Claimed | None:
         agent, failed = (answer.agent, answer.broke) if answer else (None, False)
-        await outbox.answer(self._database, turn, lane, replies, agent=agent, failed=failed)
-
-    @contextlib.asynccontextmanager
-    async def _typing(self, lane: Lane) -> AsyncIterator[None]:
-        """Show that an answer is coming, from when it takes a moment until it is there."""
-
-        async def show() -> None:
-            await asyncio.sleep(0.3)  # an answer that is there at once needs no dots
-            while True:
-                await self._channel.typing(lane)
-                await asyncio.sleep(TYPING_EVERY)
-
-        task = asyncio.create_task(show())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return await outbox.answer(self._database, turn, lane, replies, agent=agent, failed=failed)
 
 
 def _parsed(raw: Raw | None) -> Incoming | None:
