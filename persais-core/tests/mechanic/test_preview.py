@@ -13,13 +13,16 @@ import pygit2
 import pytest
 
 from persais_core import coders
+from persais_core.agents.config import AgentConfigs
+from persais_core.agents.registry import Registry
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ChangeRow
 from persais_core.deployers.local import LocalDeployer
 from persais_core.domain.changes import Change, ChangeState, Part, Plan
 from persais_core.domain.chats import Lane, Message, Reply, Turn, User
 from persais_core.forges.local import LocalForge
-from persais_core.git.repository import BareRepository, Repository
+from persais_core.git.bare import BareRepository
+from persais_core.git.repository import Repository
 from persais_core.llm.models import Models
 from persais_core.mechanic import approve, cards, preview
 from persais_core.mechanic.deliver import new_buttons
@@ -178,17 +181,19 @@ async def begin(
         remote.create_from(project)
         settings = Settings(_env_file=None, llm_base_url=openai_server.url, llm_api_key="k", persais_home=tmp_path)
         ledger = Ledger(database)
+        models = Models(settings, database)
         shop = Workshop(
             settings=settings,
             database=database,
             ledger=ledger,
-            models=Models(settings, database),
+            models=models,
             repository=Repository(project),
             coder=coders.load("aider")(venv=tmp_path / "no-aider"),
             sandbox=box,
             forge=LocalForge(database, remote, "http://127.0.0.1"),
             deployer=LocalDeployer(),
             redactor=Redactor(()),
+            configs=AgentConfigs(database, models, Registry([])),
         )
 
         async def get_shop() -> Workshop:

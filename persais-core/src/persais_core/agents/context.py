@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from persais_core.db.engine import Database
 from persais_core.db.records import Record
 from persais_core.domain.chats import Language, Turn, User
 from persais_core.llm.models import Booking, Models, Said
+from persais_core.llm.options import ModelOptions
 from persais_core.llm.tools import bind
 from persais_core.tools.base import Context, Records, Tool
 from persais_core.tools.context import StoreContext
 
 R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the orchestrator knows about a turn and an agent does not say itself.
+
+    Args:
+        notes: told to the model behind the agent's own prompt.
+        ends: tools by which the model ends its part without an answer; left out for models that call none.
+        options: how the model is asked for this agent.
+    """
+
+    notes: tuple[str, ...] = ()
+    ends: tuple[Tool, ...] = ()
+    options: ModelOptions | None = None
 
 
 class TurnContext(StoreContext):
@@ -23,12 +40,27 @@ class TurnContext(StoreContext):
         turn: what is being answered.
         history: what was said before in this lane, oldest first.
         agent: name of the agent that answers, for the books.
+        surroundings: what else the model is to know and be asked with.
+
+    Attributes:
+        has_asked: whether the agent has asked the model.
     """
 
-    def __init__(self, turn: Turn, *, database: Database, models: Models, history: Sequence[Said], agent: str) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        *,
+        database: Database,
+        models: Models,
+        history: Sequence[Said],
+        agent: str,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         super().__init__(turn.user, database)
         self.turn = turn
         self._models, self._history, self._agent = models, history, agent
+        self._surroundings = surroundings or Surroundings()
+        self.has_asked = False
 
     async def ask(
         self, prompt: str, *, system: str = "", tools: Sequence[Tool] = (), given: Context | None = None
@@ -38,10 +70,19 @@ class TurnContext(StoreContext):
         Args:
             given: the context that the tools get; this one where it is not said.
         """
-        messages: list[Said] = [("system", system)] if system else []
+        self.has_asked = True
+        around = self._surroundings
+        known = "\n\n".join(part for part in (system, *around.notes) if part)
+        messages: list[Said] = [("system", known)] if known else []
         messages += [*self._history, ("user", prompt)]
-        booking = Booking(purpose=f"agent {self._agent}", user_id=self.user.id, turn_id=self.turn.id)
-        return await self._models.ask(messages, booking, tools=[bind(tool, given or self) for tool in tools])
+        booking = Booking(purpose="answer", user_id=self.user.id, turn_id=self.turn.id, agent=self._agent)
+        return await self._models.ask(
+            messages,
+            booking,
+            tools=[bind(tool, given or self) for tool in tools],
+            optional_tools=[bind(tool, self, ends=True) for tool in around.ends],
+            options=around.options,
+        )
 
 
 def handed(inner: TurnContext) -> Context:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import resources
 from typing import ClassVar
-
-import jinja2
 
 from persais_core.agents.base import Agent
 from persais_core.domain.chats import Language, Message, Reply
@@ -20,11 +17,9 @@ class Master(Agent):
     title: ClassVar[dict[Language, str]] = {"en": "Master", "ru": "Мастер"}
     emoji = "🧭"
 
-    def __init__(self, names: Callable[[], list[str]]) -> None:
-        self._names = names
-        self._prompt = jinja2.Template((resources.files(__package__) / "master.md").read_text("utf-8"))
+    def __init__(self) -> None:
+        self._prompt = (resources.files(__package__) / "master.md").read_text("utf-8")
 
     async def reply(self, message: Message, context: Context) -> str | Reply:
-        """Answer with the model, the recent conversation in sight."""
-        system = self._prompt.render(agents=", ".join(self._names()) or "none yet")
-        return Reply(text=await context.ask(message.text, system=system))
+        """Answer with the model, the recent conversation in sight; the orchestrator adds who else there is."""
+        return Reply(text=await context.ask(message.text, system=self._prompt))

@@ -7,6 +7,7 @@ only follows the stored change, and taps its buttons when asked: closing the ter
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,16 +48,51 @@ def evolve(
 
 
 async def _evolve(request: str, *, deploy: bool, language: Language) -> bool:
-    """Open the change, follow it to its end, and say whether it was deployed."""
+    """Open the change, follow it to its end, and say whether it was deployed, or was a question and got its answer."""
     from persais_core.cli import workplace
     from persais_core.domain.chats import Lane
     from persais_core.mechanic.ledger import Ledger
 
     async with workplace.database() as database:
         user = await workplace.owner(database, language)
+        await _require_chat(user)
         ledger = Ledger(database)
         change = await ledger.open(lane=Lane(chat_id=user.id), user=user, request=request, turn_id=None)
         return await _follow(database, ledger, change, user, deploy=deploy)
+
+
+async def _require_chat(user: User) -> None:
+    """See that the bot may write to its owner: what is shown of the change goes into that chat too.
+
+    Raises:
+        ChangeError: the owner has never written to the bot; nothing was begun.
+    """
+    from telegram.error import BadRequest, Forbidden, TelegramError
+
+    from persais_core import errors, settings
+    from persais_core.channels.telegram.send import TelegramChannel
+
+    config = settings.load()
+    try:
+        if config.telegram_bot_token is not None:
+            channel = TelegramChannel(config.telegram_bot_token.get_secret_value(), config.telegram_api_url)
+        else:
+            desk = json.loads((config.persais_home / "desk.json").read_text("utf-8"))
+            channel = TelegramChannel(desk["token"], desk["url"])
+    except (OSError, ValueError, KeyError):
+        return  # the bot that runs here is another process's; whether it may write shows when it does
+    try:
+        await channel.open()
+        await channel.bot.get_chat(user.id)
+    except (BadRequest, Forbidden) as error:
+        raise errors.ChangeError(
+            "the bot may not write to its owner yet, and the change is shown in that chat: send the bot /start first "
+            "(in Telegram, or on the chat page that `persais dev` prints), then ask again"
+        ) from error
+    except (TelegramError, errors.ChannelError):
+        return  # away for the moment; the outbox tries again
+    finally:
+        await channel.close()
 
 
 async def _follow(database: Database, ledger: Ledger, change: Change, user: User, *, deploy: bool) -> bool:
@@ -78,7 +114,7 @@ async def _follow(database: Database, ledger: Ledger, change: Change, user: User
         if change.state is ChangeState.FAILED:
             return False
         if change.state.is_over:
-            return change.state is ChangeState.DEPLOYED
+            return change.state in {ChangeState.DEPLOYED, ChangeState.ANSWERED}
         if change.state is ChangeState.AWAITING_APPROVAL and not tapped:
             tapped = True
             await _decide(database, ledger, change, user, deploy=deploy)

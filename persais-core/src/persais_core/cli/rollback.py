@@ -70,17 +70,16 @@ async def _rollback(what: str, *, yes: bool) -> None:
 
 def _named(change: Change) -> str:
     """What people recognise a change by, on one line."""
-    from persais_core.cli import audit
+    from persais_core import texts
 
     request = " ".join(change.request.split())
     short = request if len(request) <= MAX_REQUEST else f"{request[:MAX_REQUEST]}…"
-    return audit.printable(f"Change {change.id} ({change.branch}, {(change.merge_commit or '')[:12]}): {short}")
+    return texts.printable(f"Change {change.id} ({change.branch}, {(change.merge_commit or '')[:12]}): {short}")
 
 
 async def _follow(database: Database, change: Change, noted: int) -> None:
     """Tell what the bot notes of the rollback, until its deployment has ended."""
-    from persais_core import errors
-    from persais_core.cli import audit
+    from persais_core import errors, texts
 
     entry = await _until(lambda: _entry(database, change, noted))
     if entry.outcome != "ok":
@@ -88,7 +87,7 @@ async def _follow(database: Database, change: Change, noted: int) -> None:
     typer.echo(f"Taken out of main by {(entry.commit or '')[:12]}; the version without it is being started...")
     deployment = await _until(lambda: _ended(database, entry.commit))
     if deployment.state == "failed":
-        cause = audit.printable(deployment.cause or "see the bot's log")
+        cause = texts.printable(deployment.cause or "see the bot's log")
         raise errors.DeployError(
             f"the version without change {change.id} does not start, the present one stays: {cause}"
         )

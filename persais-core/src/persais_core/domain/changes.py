@@ -5,17 +5,20 @@ from __future__ import annotations
 import keyword
 import re
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from persais_core.domain.chats import Language, Value
+from persais_core.domain.configs import ConfigChange
 from persais_core.domain.examples import Example
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 AGENT_FILE = re.compile(r"bot/agents/([a-z][a-z0-9_]{0,39})\.py\Z")
 PLANNED_FILE = re.compile(r"(bot/(agents|tools|schemas)|tests/(agents|tools|schemas))/[a-z0-9_]+\.py\Z")
+
+MAX_ANSWER = 3000  # characters; what one message of a chat can hold, with room for what stands around it
 
 PartKind = Literal["agent", "tool", "schema"]
 
@@ -33,12 +36,13 @@ class ChangeState(StrEnum):
     DEPLOYED = "deployed"
     ROLLED_BACK = "rolled_back"
     ABORTED = "aborted"
+    ANSWERED = "answered"
     FAILED = "failed"
 
     @property
     def is_over(self) -> bool:
         """Whether nothing will happen to the change any more; a failed one can be tried again or aborted."""
-        return self in {ChangeState.DEPLOYED, ChangeState.ROLLED_BACK, ChangeState.ABORTED}
+        return self in {ChangeState.DEPLOYED, ChangeState.ROLLED_BACK, ChangeState.ABORTED, ChangeState.ANSWERED}
 
 
 class FieldSpec(Value):
@@ -94,17 +98,20 @@ class PlannedExample(Example):
 class Plan(Value):
     """What a change is going to do, before anything is written.
 
-    Exactly one of three shapes: work (`create` or `edit` not empty), a `question` to the owner, or a `decline`.
+    Exactly one of five shapes: work (`create` or `edit` not empty), a `question` to the owner, a `decline`, an `answer`
+    to what was no wish for a change, or settings of an agent to `configure`.
 
     Args:
-        understood: the request in one sentence, in the owner's language.
-        slug: becomes the branch `feat/<slug>-v<n>`.
+        understood: the request in one sentence, in the owner's language; where left out, how what is said begins.
+        slug: becomes the branch `feat/<slug>-v<n>`; of no account where nothing is made.
         create: new parts, scaffolded from templates before the coder starts.
         edit: existing files to change, relative to the project.
         steps: what the coder is to do, one sentence each.
         examples: the owner's own sentences and what is to be answered, kept as tests.
         question: what must be known first.
         decline: why it cannot be done.
+        answer: what the owner wanted to know.
+        configure: what is to be set for an agent, which needs no code.
     """
 
     understood: str = Field(min_length=1, max_length=2000)
@@ -115,6 +122,25 @@ class Plan(Value):
     examples: tuple[PlannedExample, ...] = Field(default=(), max_length=10)
     question: str | None = None
     decline: str | None = None
+    answer: str | None = Field(default=None, min_length=1, max_length=MAX_ANSWER)
+    configure: ConfigChange | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_words_alone(cls, given: Any) -> Any:
+        """Models leave out or empty what a plan without work has no use for; that is no reason to ask them again."""
+        if not isinstance(given, dict):
+            return given
+        said = next((given[key] for key in ("question", "decline", "answer") if given.get(key) is not None), None)
+        kept = dict(given)
+        if not kept.get("slug") or said is not None or kept.get("configure") is not None:
+            kept.pop("slug", None)
+        if not kept.get("understood"):
+            if isinstance(said, str) and said.strip():
+                kept["understood"] = said.strip().partition("\n")[0][:2000]
+            elif isinstance(wanted := kept.get("configure"), dict) and isinstance(wanted.get("agent"), str):
+                kept["understood"] = wanted["agent"]
+        return kept
 
     @field_validator("slug")
     @classmethod
@@ -147,9 +173,12 @@ class Plan(Value):
 
     @model_validator(mode="after")
     def _one_shape(self) -> Plan:
-        shapes = [bool(self.create or self.edit), self.question is not None, self.decline is not None]
+        others = (self.question, self.decline, self.answer, self.configure)
+        shapes = [bool(self.create or self.edit), *(other is not None for other in others)]
         if sum(shapes) != 1:
-            raise ValueError("a plan either creates or edits something, or asks one question, or declines")
+            raise ValueError(
+                "a plan either creates or edits something, or asks one question, or declines, or answers, or configures"
+            )
         if len(self.create) + len(self.edit) > 10:
             raise ValueError("a plan of more than 10 parts is too large; do it in several changes")
         names = [(part.kind, part.name) for part in self.create]
@@ -206,11 +235,14 @@ class Change(Value):
         cost: US dollars spent on models so far.
         corrections: what the owner said after seeing an earlier plan of the same request, oldest first.
         replaces: the change whose plan was corrected.
+        replaced_by: the correction that this one was called off for.
         attempt: how often it was tried again.
         last_failure: what the checks of the last round found, without what differs from run to run.
+        unable: why the coder changed nothing with this plan; trying again then begins with a new one.
         merge_commit: on main, once it was merged.
         losses: what it drops or binds in the tables, one sentence each; that needs a tap of its own.
         unsandboxed: its code was run without isolation, which everybody who decides on it must see.
+        platform: who deploys it, once that was asked for; empty for this computer.
         buttons: what each button of the card carries, by action.
         stages: seconds each stage took, by its name.
     """
@@ -224,6 +256,7 @@ class Change(Value):
     request: str
     corrections: tuple[str, ...] = ()
     replaces: int | None = None
+    replaced_by: int | None = None
     attempt: int = 0
     state: ChangeState = ChangeState.PLANNING
     plan: Plan | None = None
@@ -235,6 +268,7 @@ class Change(Value):
     verdicts: tuple[Verdict, ...] = ()
     round: int = 0
     last_failure: str = ""
+    unable: str = ""
     merge_commit: str | None = None
     pull_request: int | None = None
     pull_request_url: str | None = None
@@ -244,5 +278,6 @@ class Change(Value):
     error: str | None = None
     losses: tuple[str, ...] = ()
     unsandboxed: bool = False
+    platform: str = ""
     buttons: dict[str, str] = Field(default_factory=dict)
     stages: dict[str, float] = Field(default_factory=dict)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Language = Literal["en", "ru"]
+Origin = Literal["person", "hook", "schedule"]
+"""Where a turn comes from: somebody wrote or tapped, another program called, or a time came."""
 
 
 class Value(BaseModel):
@@ -45,21 +47,70 @@ class Message(Value):
         reply_to: the message of the bot that it answers, if any.
         attachment: kind of what came along (voice, photo, document, …) or None.
         sent_at: aware UTC.
+        is_forwarded: somebody else's words: forwarded, or written by another bot. Data, never an instruction.
     """
 
     text: str
     attachment: str | None = None
     reply_to: int | None = None
     sent_at: datetime | None = None
+    is_forwarded: bool = False
+
+    @property
+    def command(self) -> tuple[str, str]:
+        """The command it begins with and what follows: `/Why@bot echo` is (`/why`, `echo`); none: an empty word.
+
+        People end the word with any white space: a new line says the same as a blank.
+        """
+        if not self.text.startswith("/"):
+            return "", self.text
+        word, *rest = self.text.split(maxsplit=1)
+        return word.partition("@")[0].lower(), "".join(rest)
 
 
 class Turn(Value):
-    """What one person said in one lane and gets one answer to."""
+    """What one person said in one lane and gets one answer to.
+
+    A turn of one message may be made with `message=` instead of `messages=`.
+
+    Args:
+        messages: 1 to 10, in the order they came.
+        origin: where it comes from; only what a person says themself can change the bot.
+    """
 
     id: int
     lane: Lane
     user: User
-    message: Message
+    messages: tuple[Message, ...] = Field(min_length=1, max_length=10)
+    origin: Origin = "person"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_message(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "message" in given and "messages" not in given:
+            return {name: value for name, value in given.items() if name != "message"} | {
+                "messages": (given["message"],)
+            }
+        return given
+
+    @property
+    def message(self) -> Message:
+        """All of it as one message: the texts under each other, and of the rest what came first."""
+        first, *more = self.messages
+        if not more:
+            return first
+        return Message(
+            text="\n".join(message.text for message in self.messages if message.text),
+            attachment=next((message.attachment for message in self.messages if message.attachment), None),
+            reply_to=first.reply_to,
+            sent_at=first.sent_at,
+            is_forwarded=any(message.is_forwarded for message in self.messages),
+        )
+
+    @property
+    def is_own_words(self) -> bool:
+        """Whether a person said this themself: all else is data, and no command, tap or wish for a change."""
+        return self.origin == "person" and not any(message.is_forwarded for message in self.messages)
 
 
 class Button(Value):
@@ -82,9 +133,12 @@ class Reply(Value):
 
     Args:
         text: Markdown, or with `plain` exactly what is to be shown.
+        done: the agent has finished, so what is said next goes to Master. Without a text: the message was not for this
+            agent, and Master answers it at once.
     """
 
     text: str
     plain: bool = False
     file: File | None = None
+    done: bool = False
     buttons: tuple[tuple[Button, ...], ...] = Field(default=())

@@ -15,8 +15,8 @@ async def abort(shop: Workshop, change: Change, *, user_id: int) -> Change:
     """
     if change.state.is_over or change.state is ChangeState.DEPLOYING:
         return change
-    if change.pull_request is not None:
-        await shop.forge.close(change.pull_request)
+    if change.branch is not None:
+        await shop.forge.close(change.branch)
     await deploy.clear(shop, change, keep_branch=False)
     async with shop.ledger.changing(change.id) as (session, current):
         changed = current.model_copy(update={"state": ChangeState.ABORTED, "buttons": {}})

@@ -52,13 +52,23 @@ class Mechanic(Agent):
         request = message.text.strip()
         if not context.user.is_admin:
             return Reply(text=texts.say(language, "mechanic-not-admin"))
+        if not turn.is_own_words:
+            await self._ledger.refuse(turn)
+            return Reply(text=texts.say(language, "mechanic-own-words"))
         if not request:
             return Reply(text=texts.say(language, "mechanic-empty"))
         if len(request) > MAX_REQUEST:
             return Reply(text=texts.say(language, "mechanic-too-long", size=len(request), limit=MAX_REQUEST))
         before = await self._ledger.newest_open(turn.lane)
         corrects = before if before is not None and is_correction(before, request) else None
-        await self._ledger.open(lane=turn.lane, user=context.user, request=request, turn_id=turn.id, corrects=corrects)
+        await self._ledger.open(
+            lane=turn.lane,
+            user=context.user,
+            request=request,
+            turn_id=turn.id,
+            corrects=corrects,
+            origin=turn.origin,
+        )
         return ""
 
 

@@ -6,10 +6,12 @@ Both are drawn from the stored change alone; no model writes on them.
 from __future__ import annotations
 
 from persais_core import texts
+from persais_core.agents import wording
 from persais_core.domain import examples
 from persais_core.domain.changes import Change, ChangeState, Plan
 from persais_core.domain.chats import Button, Reply
 
+MOST_FINDINGS = 6  # of one check that the chat is shown
 _STAGES = ("scaffolding", "coding", "verifying", "delivering")
 
 
@@ -60,7 +62,12 @@ def progress(change: Change) -> Reply:
     elif change.plan.question is not None:
         return Reply(text=say(language, "mechanic-question", question=texts.escaped(change.plan.question)))
     elif change.plan.decline is not None:
-        return Reply(text=say(language, "mechanic-declined", reason=texts.escaped(change.plan.decline)))
+        return Reply(text=say(language, "mechanic-declined", reason=_reason(change, change.plan.decline)))
+    elif change.plan.answer is not None:
+        return Reply(text=say(language, "mechanic-answer", answer=texts.escaped(change.plan.answer)))
+    elif (wanted := change.plan.configure) is not None:
+        told = wording.change(language, wanted)
+        return Reply(text=say(language, "mechanic-configured", agent=texts.escaped(wanted.agent), settings=told))
     else:
         kind = "mechanic-understood-create" if change.plan.create else "mechanic-understood-edit"
         lines.append(say(language, kind, summary=texts.escaped(change.plan.understood)))
@@ -76,8 +83,17 @@ def progress(change: Change) -> Reply:
     if change.state is ChangeState.FAILED and change.commit is None:
         lines += ["", say(language, "mechanic-failed", cause=texts.escaped(change.error or ""))]
     elif change.state is ChangeState.ABORTED and change.commit is None:
-        lines += ["", say(language, "mechanic-aborted", change=change.id)]
+        key = "mechanic-aborted" if change.replaced_by is None else "mechanic-replaced"
+        lines += ["", say(language, key, change=change.id, by=change.replaced_by or 0)]
     return Reply(text="\n".join(lines).strip(), buttons=_buttons(change) if change.commit is None else ())
+
+
+def _reason(change: Change, reason: str) -> str:
+    """Why a request is declined, without the words that are put before it, which models like to say themselves."""
+    before = texts.say(change.language, "mechanic-declined", reason="").strip()
+    while reason.strip().casefold().startswith(before.casefold()):
+        reason = reason.strip()[len(before) :]
+    return texts.escaped(reason.strip())
 
 
 def _plan_lines(change: Change, plan: Plan) -> list[str]:
@@ -117,8 +133,9 @@ def _stage_lines(change: Change) -> list[str]:
                 passed = "✅" if verdict.passed else "❌"
                 name = texts.say(change.language, f"check-{verdict.check}")
                 # What a check found is told in English, for the coder; a passed one needs no more than its name.
-                first = verdict.findings[0] if verdict.findings else verdict.summary
-                lines.append(f"{passed} {name}" + ("" if verdict.passed else f": {texts.escaped(first[:200])}"))
+                first, *more = [line[:200] for line in verdict.findings or (verdict.summary,)][:MOST_FINDINGS]
+                lines.append(f"{passed} {name}" + ("" if verdict.passed else f": {texts.escaped(first)}"))
+                lines += [f"- {texts.escaped(line)}" for line in more if not verdict.passed]
             if mark == "⏳":
                 lines.append(f"{mark} {texts.say(change.language, 'stage-verifying')}")
         elif stage == "coding" and change.round > 1:
@@ -139,8 +156,12 @@ def card(change: Change) -> Reply:
         ChangeState.ABORTED: "card-aborted",
         ChangeState.FAILED: "card-failed",
     }.get(change.state, "card-ready")
+    if change.state is ChangeState.DEPLOYING and change.platform:
+        title = "card-deploying-there"
+    if change.state is ChangeState.ABORTED and change.replaced_by is not None:
+        title = "card-replaced"
     lines = [
-        texts.say(language, title),
+        texts.say(language, title, platform=change.platform, by=change.replaced_by or 0),
         texts.say(language, "card-branch", branch=change.branch or ""),
         # The examples are the owner's words, not somebody's code; they have a line of their own.
         texts.say(language, "card-files", count=sum(1 for f in change.files if not examples.PATH.fullmatch(f))),

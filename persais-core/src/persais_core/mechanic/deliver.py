@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import structlog
+
 from persais_core import audit, errors
 from persais_core.db.tables.evolution import Approval
 from persais_core.domain.changes import Change, ChangeState
@@ -16,6 +18,8 @@ from persais_core.settings import TELEGRAM_API_URL
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
+
+log = structlog.get_logger(__name__)
 
 ACTIONS = ("diff", "deploy", "abort", "view")
 
@@ -33,6 +37,10 @@ async def deliver(shop: Workshop, change: Change) -> Change:
     link = await shop.forge.open(
         branch=change.branch, head=commit, base=change.base, title=clean(_title(change)), body=clean(_body(change))
     )
+    try:
+        await shop.forge.report(commit, change.verdicts)
+    except errors.ForgeError as error:  # a mark that is missing there is no reason to do all of it again
+        log.warning("the verdicts could not be shown at the commit", change=change.id, cause=str(error))
     async with shop.ledger.changing(change.id) as (session, current):
         actions = [action for action in ACTIONS if action != "view" or not _opens_links(shop, link)]
         if cards.tried_agent(current):

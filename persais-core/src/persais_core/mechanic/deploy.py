@@ -6,13 +6,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 from persais_core import audit, errors, texts
+from persais_core.agents import visibility
 from persais_core.db.tables.evolution import Deployment
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Button, Lane, Reply
-from persais_core.mechanic import contacts, migrate
+from persais_core.mechanic import contacts, ledger, migrate, remarks
 from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.workshop import Workshop
-from persais_core.queue import outbox
+from persais_core.queue import dead_letters, outbox
 from persais_core.queue.inbox import CHOOSE_AGENT, Inbox
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
         # Before the merge: from here on the change can be rolled back, but not aborted any more.
         if current.state.is_over:
             raise errors.ChangeError("the change was called off meanwhile", key="called-off")
-        await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.DEPLOYING}))
+        await shop.ledger.write(
+            session, current.model_copy(update={"state": ChangeState.DEPLOYING, "platform": shop.deployer.platform})
+        )
     try:
         await migrate.before_proving(shop, change)
     except errors.DatabaseError as error:
@@ -80,6 +83,8 @@ async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment)
         lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
         told = Reply(text=texts.say(change.language, "deployed"), plain=True, buttons=_talk_to(change))
         await outbox.put(session, lane, told, key=f"change:{change.id}:{deployment.id}:deployed")
+        made = [part.name for part in changed.plan.create if part.kind == "agent"] if changed.plan else []
+        await visibility.give(session, made, owner=change.user_id)
         audit.record(session, "deployed", subject=f"change {change.id}", commit=deployment.commit)
     await clear(shop, changed, keep_branch=False)
 
@@ -103,6 +108,7 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment) -> 
         # Later changes build on it. The old version serves; main must be mended by a person, who is told so.
         stuck.append(texts.say(change.language, "revert-stuck", cause=texts.explain(change.language, error)))
         reverted = deployment.commit
+    await remarks.leave(shop, change, f"Taken back: {cause}")
     async with shop.ledger.changing(change.id) as (session, current):
         fields = {
             "state": ChangeState.FAILED,
@@ -113,8 +119,10 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment) -> 
         key = "deploy-failed" if change.state is ChangeState.DEPLOYING else "deploy-returned"
         text = texts.say(change.language, key, cause=cause)
         await _say(session, change, "\n\n".join([text, *stuck]), f"change:{change.id}:{deployment.id}:failed")
-        audit.record(session, "deployed", subject=f"change {change.id}", commit=reverted, outcome="failed", cause=cause)
-        if change.state is ChangeState.DEPLOYED:
+        was_serving = change.state is ChangeState.DEPLOYED
+        action = "taken back" if was_serving else "deployed"
+        audit.record(session, action, subject=f"change {change.id}", commit=reverted, outcome="failed", cause=cause)
+        if was_serving:
             key = f"change:{change.id}:{deployment.id}:told"
             await contacts.tell(shop, session, text, key=key, besides=change.chat_id)
     await _answer_again(shop, deployment)
@@ -145,14 +153,26 @@ async def confirmed(shop: Workshop, deployment_id: int) -> None:
     change = await shop.ledger.get(deployment.change_id)
     if change.state is not ChangeState.DEPLOYED or deployment.commit != change.merge_commit:
         return
+    async with shop.database.session() as session:
+        audit.record(session, "release confirmed", subject=f"change {change.id}", commit=deployment.commit)
     try:
         if not await migrate.after_confirmed(shop, change):
             return
-        text = texts.say(change.language, "migration-dropped")
+        text, key = texts.say(change.language, "migration-dropped"), "confirmed"
     except errors.DatabaseError as error:
-        text = texts.say(change.language, "migration-drop-failed", cause=str(error))
+        text, key = texts.say(change.language, "migration-drop-failed", cause=str(error)), "drop-failed"
+        async with shop.database.session() as session:
+            job = {"task": "confirmed", "args": {"deployment": deployment_id}, "lock": ledger.lock(change.id)}
+            await dead_letters.keep(
+                session,
+                "migration",
+                subject=f"change {change.id}",
+                cause=str(error),
+                payload=job,
+                redactor=shop.redactor,
+            )
     async with shop.database.session() as session:
-        await _say(session, change, text, f"change:{change.id}:{deployment.id}:confirmed")
+        await _say(session, change, text, f"change:{change.id}:{deployment.id}:{key}")
 
 
 async def _tables_back(shop: Workshop, change: Change) -> list[str]:

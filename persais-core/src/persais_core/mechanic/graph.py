@@ -31,7 +31,7 @@ from persais_core.mechanic import (
     abort,
     branch,
     cards,
-    code,
+    configure,
     deliver,
     deploy,
     diff,
@@ -41,10 +41,11 @@ from persais_core.mechanic import (
     rollback,
     rounds,
     scaffold,
-    tidy,
     verify,
+    watch,
 )
 from persais_core.mechanic.ledger import Ledger
+from persais_core.mechanic.tools import coding
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
 from persais_core.security.redact import Redactor
@@ -80,24 +81,39 @@ async def _timed(shop: Workshop, change_id: int, stage: str, work: Awaitable[T])
 async def _plan(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
     change = await shop.ledger.get(state.change)
-    if change.plan is None:
+    if change.plan is None or change.unable:
         await shop.coder.warm()  # it gets ready while the model thinks about the plan
         made, base = await _timed(shop, change.id, "planning", plan.make(shop, change))
+        made = await configure.carry_out(shop, change, made)
         estimate = await shop.ledger.usual_cost()
         tokens, cost = await shop.ledger.spent(change.id)
         change = await shop.ledger.update(
-            change.id, plan=made, base=base, estimate=estimate, tokens=tokens, cost=cost, state=_planned(made)
+            change.id,
+            plan=made,
+            base=base,
+            unable="",
+            verdicts=(),  # of the plan that is given up
+            estimate=estimate,
+            tokens=tokens,
+            cost=cost,
+            state=_planned(made),
         )
+        async with shop.database.session() as session:
+            outcome = "ok" if made.decline is None else "refused"
+            files = list(cards.writable_files(change))
+            audit.record(session, "change planned", subject=f"change {change.id}", outcome=outcome, files=files)
     if change.replaces is not None and not change.state.is_over:
         # Only now: until there is a plan that replaces it, the old change is all the owner has.
-        await shop.ledger.stop(change.replaces, actor=change.user_id)
+        await shop.ledger.stop(change.replaces, actor=change.user_id, replaced_by=change.id)
     return {"going": change.state is ChangeState.SCAFFOLDING}
 
 
 def _planned(plan: Plan) -> ChangeState:
-    """Work begins by itself; a question waits for its answer, and what is declined is over."""
+    """Work begins by itself; a question waits for its answer; what is declined, answered or set is over."""
     if plan.question is not None:
         return ChangeState.PLANNING
+    if plan.answer is not None or plan.configure is not None:
+        return ChangeState.ANSWERED
     return ChangeState.ABORTED if plan.decline is not None else ChangeState.SCAFFOLDING
 
 
@@ -116,20 +132,22 @@ async def _scaffold(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
     change = await shop.ledger.get(state.change)
     await _timed(shop, change.id, "scaffolding", scaffold.make(shop, change))
-    await shop.ledger.update(change.id, state=ChangeState.CODING, round=1, verdicts=(), last_failure="")
+    await shop.ledger.update(change.id, state=ChangeState.CODING, round=1, last_failure="")
     return {}
 
 
 async def _code(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
     change = await shop.ledger.get(state.change)
-    result = await _timed(shop, change.id, "coding", code.write(shop, change))
+    result = await _timed(shop, change.id, "coding", coding.one_round(shop, change))
     change = await shop.ledger.get(change.id)
     tokens, cost = await shop.ledger.spent(change.id)
     await shop.ledger.update(change.id, tokens=tokens, cost=cost)
     if result.status != "edited":
-        raise errors.CoderError(shop.redactor.text(_coder_sentence(change, result)))
-    await tidy.run(shop.worktree(change.branch or ""), cards.writable_files(change))
+        why = shop.redactor.text(_coder_sentence(change, result))
+        if result.status == "no_edits":
+            await shop.ledger.update(change.id, unable=why)
+        raise errors.CoderError(why)
     await shop.ledger.update(change.id, state=ChangeState.VERIFYING, verdicts=())
     return {}
 
@@ -141,7 +159,7 @@ def _coder_sentence(change: Change, result: CodeResult) -> str:
     if result.status == "no_edits" and result.reply.strip():
         words = " ".join(result.reply.split())[:300]
         return texts.say(change.language, "coder-said", words=words)
-    if result.status in {"no_edits", "malformed", "token_limit", "timed_out"}:
+    if result.status in {"no_edits", "malformed", "token_limit", "cost_limit", "timed_out"}:
         return texts.say(change.language, f"coder-{result.status.replace('_', '-')}")
     return texts.say(change.language, "coder-failed", detail=result.detail)
 
@@ -159,7 +177,12 @@ async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
         await shop.coder.warm()  # for the next round, which every change may need
     isolation = await shop.sandbox.probe()
     await shop.ledger.update(change.id, unsandboxed=isolation.state != "enforced")
+    if isolation.state == "refused":
+        # No round of the coder could mend that, and no verdict is better than one about code that was not run.
+        await watch.not_run(shop, change, isolation)
+        raise errors.ChangeError(texts.say(change.language, "tests-not-run", cause=isolation.reason))
     files, seen_files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))
+    await watch.checked(shop, change, verdicts)
     async with shop.ledger.changing(change.id) as (session, current):
         losses = await migrate.losses(session, change.id, change.language)
         await shop.ledger.write(session, current.model_copy(update={"losses": losses}))

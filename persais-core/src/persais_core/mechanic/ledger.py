@@ -19,9 +19,10 @@ from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ChangeRow
 from persais_core.db.tables.people import ModelCall
 from persais_core.domain.changes import Change, ChangeState
-from persais_core.domain.chats import Lane, User
+from persais_core.domain.chats import Lane, Origin, Turn, User
 from persais_core.mechanic import cards
 from persais_core.queue import jobs, outbox
+from persais_core.security.redact import Redactor
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -35,13 +36,24 @@ def lock(change_id: int) -> str:
 
 
 class Ledger:
-    """Reads and writes changes."""
+    """Reads and writes changes.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Args:
+        redactor: takes keys out of what is asked for before it is stored; the common kinds where not given.
+    """
+
+    def __init__(self, database: Database, redactor: Redactor | None = None) -> None:
+        self._database, self._redactor = database, redactor or Redactor()
 
     async def open(
-        self, *, lane: Lane, user: User, request: str, turn_id: int | None, corrects: Change | None = None
+        self,
+        *,
+        lane: Lane,
+        user: User,
+        request: str,
+        turn_id: int | None,
+        corrects: Change | None = None,
+        origin: Origin = "person",
     ) -> Change:
         """Note a request, show that it was heard, and put its job in the queue; all or nothing.
 
@@ -49,7 +61,14 @@ class Ledger:
             turn_id: the turn that asked; asking again for the same turn gives the same change.
             corrects: a change whose plan `request` corrects: its request is planned anew, and it is called off when
                 that plan stands.
+            origin: where the wish comes from.
+
+        Raises:
+            ChangeError: it is not a person's.
         """
+        if origin != "person":
+            raise errors.ChangeError("only a person may ask for a change")
+        request = self._redactor.text(request)  # plans, cards, commits and pull requests are made of it
         async with self._database.session() as session:
             if turn_id is not None:
                 known = await session.execute(
@@ -73,10 +92,28 @@ class Ledger:
                 replaces=corrects.id if corrects else None,
             )
             row.body = change.model_dump(mode="json")
-            audit.record(session, "change requested", actor=user.id, subject=f"change {row.id}")
+            if corrects:
+                audit.record(
+                    session, "change corrected", actor=user.id, subject=f"change {row.id}", instead_of=corrects.id
+                )
+            else:
+                audit.record(session, "change requested", actor=user.id, subject=f"change {row.id}")
             await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
             await jobs.defer(session, "change", lock=lock(change.id), change=change.id)
         return change
+
+    async def refuse(self, turn: Turn) -> None:
+        """Note that something else than a person's own words asked for a change."""
+        is_forwarded = turn.origin == "person"
+        async with self._database.session() as session:
+            await audit.refuse(
+                session,
+                "turn refused",
+                actor=turn.user.id,
+                alarm=None if is_forwarded else "turn",  # people forward things without any harm in mind
+                origin="forwarded" if is_forwarded else turn.origin,
+                wanted="change",
+            )
 
     async def get(self, change_id: int) -> Change:
         """One change.
@@ -98,8 +135,14 @@ class Ledger:
             )
             return [_value(row) for row in rows.scalars()]
 
-    async def stop(self, change_id: int, *, actor: int) -> bool:
+    async def stop(
+        self, change_id: int, *, actor: int, said: outbox.Saying | None = None, replaced_by: int | None = None
+    ) -> bool:
         """Call a change off, whatever it is doing.
+
+        Args:
+            said: what is told of it, if and only if it is called off.
+            replaced_by: the correction that takes its place, which its messages then name.
 
         Returns:
             False when it is too late: it is over, or being deployed.
@@ -107,7 +150,11 @@ class Ledger:
         async with self.changing(change_id) as (session, change):
             if change.state.is_over or change.state is ChangeState.DEPLOYING:
                 return False
+            if replaced_by is not None:
+                await self.write(session, change.model_copy(update={"replaced_by": replaced_by}))
             await _stop(session, change_id, actor=actor)
+            if said is not None:
+                await outbox.put(session, said.lane, said.reply, key=said.key)
         return True
 
     async def usual_cost(self) -> float:
@@ -173,10 +220,18 @@ class Ledger:
     async def changing(self, change_id: int) -> AsyncIterator[tuple[AsyncSession, Change]]:
         """A transaction that holds one change, for acts that write more than the change itself."""
         async with self._database.session() as session:
-            row = await session.get(ChangeRow, change_id, with_for_update=True)
-            if row is None:
-                raise errors.ChangeError(f"there is no change {change_id}")
-            yield session, _value(row)
+            yield session, await self.held(session, change_id)
+
+    async def held(self, session: AsyncSession, change_id: int) -> Change:
+        """One change, which nobody else changes until the transaction ends.
+
+        Raises:
+            ChangeError: there is none with this number.
+        """
+        row = await session.get(ChangeRow, change_id, with_for_update=True)
+        if row is None:
+            raise errors.ChangeError(f"there is no change {change_id}")
+        return _value(row)
 
     async def write(self, session: AsyncSession, change: Change) -> None:
         """Store a change within a transaction of `changing`, with what the chat shows of it."""

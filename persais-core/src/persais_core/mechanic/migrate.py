@@ -35,16 +35,16 @@ log = structlog.get_logger(__name__)
 
 
 async def former(shop: Workshop, change: Change, paths: Iterable[str]) -> dict[str, str]:
-    """The text that changed schema files had at the commit a change started from, by path, for `checks.base.Subject`.
+    """The text that changed schemas and tests had at the commit a change started from, by path, for `checks`.
 
     Args:
-        paths: all changed paths; those that are no schemas, or were not there, are left out.
+        paths: all changed paths; those that are neither, or were not there, are left out.
     """
     if change.base is None:
         return {}
     there = await shop.repository.files(change.base)
-    schemas = [path for path in paths if path.startswith(migrations.FOLDER) and path in there]
-    return {path: await shop.repository.read(change.base, path) for path in schemas}
+    wanted = [path for path in paths if path.startswith((migrations.FOLDER, "tests/")) and path in there]
+    return {path: await shop.repository.read(change.base, path) for path in wanted if path.endswith(".py")}
 
 
 async def keep(shop: Workshop, change_id: int, migration: app_sql.Migration) -> None:

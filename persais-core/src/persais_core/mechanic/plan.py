@@ -1,19 +1,33 @@
-"""From the owner's words to a typed plan, with one repair round for a model that answers something else."""
+"""From the owner's words to a typed plan, with one repair round for a model that answers something else.
+
+The model is told what the project holds, and may look further with the Mechanic's tools before it answers: into the
+repository, at the checks, or by trying something in a draft. A request that is a question is answered, one about an
+agent's model becomes a setting, and only the others become work.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from persais_core import errors
 from persais_core.domain.changes import Change, Plan
 from persais_core.llm.models import Booking, Said
-from persais_core.mechanic import examples, workshop
+from persais_core.mechanic import examples, project, workshop
+from persais_core.mechanic.tools import Toolbox
+from persais_core.mechanic.tools.draft import Draft
 from persais_core.mechanic.workshop import Workshop
 
+if TYPE_CHECKING:
+    from langchain_core.tools import StructuredTool
+
 MAX_ANSWER = 60_000  # characters
+MAX_PROBLEMS = 8  # of an answer that the model is told
+MAX_PROBLEM = 200  # characters of each
 
 
 async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
@@ -28,47 +42,67 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
         ModelUnavailableError: the model cannot be asked.
     """
     base = await shop.repository.main()
-    files = sorted(await shop.repository.files(base))
-    names = {
-        kind: [path[len(f"bot/{kind}/") : -3] for path in files if _is_part(path, kind)]
-        for kind in ("agents", "tools", "schemas")
-    }
-    question = {
-        "request": change.request,
-        "language": change.language,
-        "project": {
-            "agents": [{"name": name, "title": name.replace("_", " ").title()} for name in names["agents"]],
-            "tools": names["tools"],
-            "schemas": names["schemas"],
-            "examples": await examples.known(shop, base),
-            "files": [path for path in files if path.startswith(("bot/", "tests/")) and path.endswith(".py")],
-        },
-        "corrections": list(change.corrections),
-    }
+    files = set(await shop.repository.files(base))
     messages: list[Said] = [
         ("system", workshop.render("planner")),
-        ("user", shop.redactor.text(json.dumps(question, ensure_ascii=False))),
+        ("user", shop.redactor.text(json.dumps(await question(shop, change, base), ensure_ascii=False))),
     ]
-    booking = Booking(purpose="plan", user_id=change.user_id, change_id=change.id)
-    answer = await shop.models.ask(messages, booking, model=shop.models.coder)
+    draft = Draft(shop, change, base)
     try:
-        plan = read(answer, set(files))
-        return await examples.noting_what_is_replaced(shop, base, plan), base
+        answer = await _ask(shop, change, messages, Toolbox(shop, draft).bound())
+    finally:
+        await draft.close()
+    try:
+        return await examples.noting_what_is_replaced(shop, base, read(answer, files)), base
     except ValueError as error:
         messages += [
             ("assistant", answer[:MAX_ANSWER]),
             ("user", f"That is not a usable plan: {error}. Answer with the corrected JSON object only."),
         ]
-        answer = await shop.models.ask(messages, booking, model=shop.models.coder)
+        answer = await _ask(shop, change, messages)
     try:
-        plan = read(answer, set(files))
-        return await examples.noting_what_is_replaced(shop, base, plan), base
+        return await examples.noting_what_is_replaced(shop, base, read(answer, files)), base
     except ValueError as error:
         raise errors.PlanError(
             f"the model gave no usable plan ({error}); say it in other words or try again",
             key="plan",
             problem=str(error),
         ) from error
+
+
+async def question(shop: Workshop, change: Change, base: str) -> dict[str, Any]:
+    """What the model is asked: the request, and all that it must know about the project, as JSON values."""
+    facts = await project.facts(shop.repository, base)
+    configs = await shop.configs.all()
+    asked: dict[str, Any] = {
+        "request": change.request,
+        "language": change.language,
+        "project": facts | {"examples": await examples.known(shop, base)},
+        "settings": {name: config.model_dump(exclude_defaults=True) for name, config in configs.items()},
+        "corrections": list(change.corrections),
+    }
+    if change.unable:
+        asked["earlier"] = _earlier(change)
+    elif change.replaces is not None:
+        asked["earlier"] = _earlier(await shop.ledger.get(change.replaces))
+    return asked
+
+
+def _earlier(change: Change) -> dict[str, Any]:
+    """What came of the request before it was corrected, or could not be done."""
+    told: dict[str, Any] = {"state": change.state.value}
+    if change.plan is not None:
+        told["plan"] = change.plan.model_dump(mode="json", exclude_defaults=True)
+    failed = [verdict for verdict in change.verdicts if not verdict.passed]
+    findings = [f"{verdict.check}: {line}" for verdict in failed for line in (verdict.summary, *verdict.findings)]
+    if (cause := change.error or change.unable) or findings:
+        told["failure"] = {"cause": cause[:1000], "findings": findings[:20]}
+    return told
+
+
+async def _ask(shop: Workshop, change: Change, messages: Sequence[Said], tools: Sequence[StructuredTool] = ()) -> str:
+    booking = Booking(purpose="plan", user_id=change.user_id, change_id=change.id, agent="mechanic")
+    return await shop.models.ask(messages, booking, model=shop.models.coder, optional_tools=tools)
 
 
 def read(answer: str, existing: set[str]) -> Plan:
@@ -79,7 +113,7 @@ def read(answer: str, existing: set[str]) -> Plan:
         existing: paths of the project.
 
     Raises:
-        ValueError: it is none; the message is one line.
+        ValueError: it is none; the message is one line that names all that is wrong.
     """
     found = re.search(r"\{.*\}", answer[:MAX_ANSWER], re.DOTALL)
     if found is None:
@@ -87,18 +121,22 @@ def read(answer: str, existing: set[str]) -> Plan:
     try:
         plan = Plan.model_validate_json(found[0])
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
-    for path in plan.edit:
-        if path not in existing:
-            raise ValueError(f"{path} does not exist, so it cannot be edited")
+        raise ValueError(_wrong(error)) from error
+    problems = [f"{path} does not exist, so it cannot be edited" for path in plan.edit if path not in existing]
     for part in plan.create:
         for path in (f"bot/{part.kind}s/{part.name}.py", f"tests/{part.kind}s/test_{part.name}.py"):
             if path in existing:
-                raise ValueError(f"{path} exists already; edit it or choose another name")
+                problems.append(f"{path} exists already; edit it or choose another name")
+    if problems:
+        raise ValueError("; ".join(problems))
     return plan
 
 
-def _is_part(path: str, kind: str) -> bool:
-    return path.startswith(f"bot/{kind}/") and path.endswith(".py") and not path.endswith("__init__.py")
+def _wrong(error: ValidationError) -> str:
+    """All that is wrong with an answer, since the model has only one try to mend it."""
+    found = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+        found.append((f"{where}: {what}" if where else what)[:MAX_PROBLEM])
+    more = len(found) - MAX_PROBLEMS
+    return "; ".join(found[:MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")

@@ -5,8 +5,8 @@ to one lane; while it lives, what is said there goes to it instead of the lane's
 lane's own conversation does not hear of it. The model is asked out here and booked to the change; records stay in the
 candidate's memory and are gone with it.
 
-It lives in this process and ends with it. Which lane has one is stored, so that whoever goes on speaking to it after a
-restart is told that it is gone.
+It lives in the process that leads and ends with it. Which lane has one is stored, so that other processes leave its
+turns to that one, and whoever goes on speaking to it after a restart is told that it is gone.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import col
 
-from persais_core import commands, errors, texts
+from persais_core import audit, commands, errors, texts
+from persais_core.agents import config
 from persais_core.db.engine import Database
 from persais_core.db.tables.base import now
 from persais_core.db.tables.evolution import Preview
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Button, Lane, Language, Reply, Turn
+from persais_core.domain.configs import AgentConfig
 from persais_core.llm.models import Booking, Said
 from persais_core.mechanic import cards
 from persais_core.mechanic.ledger import Ledger
@@ -142,6 +144,9 @@ class Previews:
         longest: seconds a preview lives.
         idle: seconds without a message after which it is ended.
         thinking: seconds for an answer, those of the model not counted.
+
+    Attributes:
+        is_open: whether this is the process that has them.
     """
 
     def __init__(
@@ -160,6 +165,7 @@ class Previews:
         self._running: dict[str, tuple[_Running, asyncio.Task[None]]] = {}
         self._gone: set[str] = set()
         self._is_closing = False
+        self.is_open = False
 
     async def open(self) -> None:
         """Clear up after an earlier process, and note which lanes do not know yet that their preview is gone."""
@@ -170,6 +176,7 @@ class Previews:
                 log.warning("what is left of earlier previews stays", cause=str(error))
         async with self._database.session() as session:
             self._gone = set((await session.execute(select(col(Preview.lane)))).scalars())
+        self.is_open = True
 
     async def run(self) -> None:
         """Keep previews going until cancelled; then end them."""
@@ -232,7 +239,7 @@ class Previews:
         Returns:
             At least one reply; None when the turn is not for a preview: there is none, or it is another command.
         """
-        word = turn.message.text.partition(" ")[0].partition("@")[0].lower()
+        word, _ = turn.message.command
         key, language = turn.lane.key, turn.user.language
         if word.startswith("/") and word != "/stop":
             return None
@@ -336,6 +343,8 @@ class Previews:
             )
             reply = Reply(text=text, plain=True, buttons=((button,),))
             await outbox.put(session, preview.lane, reply, key=preview.shown)
+            subject = f"change {change.id}"
+            audit.record(session, "preview begun", subject=subject, commit=change.commit, agent=preview.agent)
         self._gone.discard(preview.lane.key)
 
     async def _until_over(self, preview: _Running) -> str:
@@ -420,9 +429,13 @@ class Previews:
         prompt, system = _clean(str(asked.get("prompt", ""))), _clean(str(asked.get("system", "")))
         messages: list[Said] = [("system", system)] if system else []
         messages += [*preview.history, ("user", prompt)]
-        booking = Booking(purpose="preview", user_id=turn.user.id, turn_id=turn.id, change_id=preview.change.id)
+        booking = Booking(
+            purpose="preview", user_id=turn.user.id, turn_id=turn.id, change_id=preview.change.id, agent=preview.agent
+        )
         try:
-            return {"said": await preview.shop.models.ask(messages, booking)}
+            configs = await preview.shop.configs.all()
+            options = config.options(configs.get(preview.agent, AgentConfig()))
+            return {"said": await preview.shop.models.ask(messages, booking, options=options)}
         except errors.ModelError as error:
             return {"refused": str(error)}
 

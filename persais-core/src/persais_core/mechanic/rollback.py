@@ -12,7 +12,7 @@ from persais_core import audit, errors, texts
 from persais_core.db.tables.people import Person
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Reply
-from persais_core.mechanic import contacts, migrate
+from persais_core.mechanic import contacts, migrate, remarks
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
 
@@ -44,6 +44,7 @@ async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane) -> Non
             cause, subject = shop.redactor.text(str(error)), f"change {what}" if what.isdecimal() else what
             audit.record(session, "rolled back", actor=user_id, subject=subject, outcome="failed", cause=cause)
         return
+    await remarks.leave(shop, change, f"Rolled back by {reverted[:12]}.")
     async with shop.ledger.changing(change.id) as (session, current):
         await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.ROLLED_BACK}))
         await shop.deployer.request(session, commit=reverted, change_id=change.id)

@@ -6,9 +6,12 @@ The owner's examples are written here too, before the code that is to answer the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 
 from persais_core import errors
-from persais_core.domain.changes import Change
+from persais_core.domain.changes import Change, Part
+from persais_core.domain.chats import Language
 from persais_core.mechanic import examples
 from persais_core.mechanic.workshop import Workshop
 from persais_core.templates import engine
@@ -29,7 +32,19 @@ async def make(shop: Workshop, change: Change) -> tuple[str, ...]:
     folder = shop.worktree(change.branch)
     await shop.repository.reset(change.base, folder)
     await asyncio.to_thread(examples.write, folder, change.plan)
-    if not change.plan.create:
+    return await add(folder, change.plan.create, language=change.language)
+
+
+async def add(folder: Path, parts: Sequence[Part], *, language: Language) -> tuple[str, ...]:
+    """Render new parts into a worktree.
+
+    Returns:
+        Their files, relative to the project.
+
+    Raises:
+        ScaffoldError: a name cannot be used, or a file is there already; nothing was written.
+    """
+    if not parts:
         return ()
     # No revision files: what a change does to the tables is proven and stored by `migrate`.
-    return tuple(await asyncio.to_thread(engine.scaffold, folder, change.plan.create, language=change.language))
+    return await asyncio.to_thread(engine.scaffold, folder, parts, language=language)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from persais_core import checks, errors
+from persais_core.checks import imports
 from persais_core.checks.base import ChangedFile, Subject
 from persais_core.domain.changes import Change, Verdict
 from persais_core.mechanic import cards, examples, migrate
@@ -26,23 +28,34 @@ async def verify(
     Raises:
         SandboxError: candidate code may not be run here.
     """
+    subject = await subject_of(shop, change, keeps=True)
+    paths = tuple(file.path for file in subject.changed)
+    seen = await shop.repository.fingerprint(subject.root, paths)
+    verdicts = await checks.verify(subject, tell=tell)
+    return paths, seen, verdicts
+
+
+async def subject_of(shop: Workshop, change: Change, *, keeps: bool, folder: Path | None = None) -> Subject:
+    """What the checks are given about a change.
+
+    Args:
+        keeps: whether the change of the tables that is proven is stored for the change, to be run with it.
+        folder: where its files lie; its worktree where none is named.
+    """
     if change.base is None or change.branch is None:
         raise errors.ChangeError("there is no branch yet")
-    folder = shop.worktree(change.branch)
+    folder = folder or shop.worktree(change.branch)
     changed = await shop.repository.changed(change.base, folder)
-    subject = Subject(
+    return Subject(
         root=folder,
         base=change.base,
         allowed=(*cards.writable_files(change), *examples.paths(change.plan)),
+        allowed_more=await imports.owners_lists(shop.repository, change.base),
         changed=tuple(ChangedFile(path=f.path, mode=f.mode, status=f.status, size=f.size) for f in changed),
         sandbox=shop.sandbox,
         scratch=shop.scratch(change.id),
         examples=await examples.expected(shop, change),
         former=await migrate.former(shop, change, [file.path for file in changed]),
         database_url=shop.database.direct_url,
-        keep=functools.partial(migrate.keep, shop, change.id),
+        keep=functools.partial(migrate.keep, shop, change.id) if keeps else None,
     )
-    paths = tuple(file.path for file in changed)
-    seen = await shop.repository.fingerprint(folder, paths)
-    verdicts = await checks.verify(subject, tell=tell)
-    return paths, seen, verdicts

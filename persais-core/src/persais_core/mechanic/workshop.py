@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from persais_core.agents.config import AgentConfigs
 from persais_core.coders.base import Coder
 from persais_core.db.engine import Database
 from persais_core.deployers.base import Deployer
@@ -21,6 +22,9 @@ from persais_core.mechanic.ledger import Ledger
 from persais_core.security.redact import Redactor
 from persais_core.security.sandbox import Sandbox
 from persais_core.settings import Settings
+
+DRAFT = "draft/change-"
+"""Start of what stands for the branch of a draft: a tree that no git knows, for trials before there is a plan."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,12 @@ class Workshop:
     forge: Forge
     deployer: Deployer
     redactor: Redactor
+    configs: AgentConfigs
 
     def worktree(self, branch: str) -> Path:
-        """Where the worktree of a branch lies."""
+        """Where the worktree of a branch lies; a draft's is thrown away with the rest of its change's scratch."""
+        if branch.startswith(DRAFT):
+            return self.scratch(int(branch.removeprefix(DRAFT))) / "draft"
         return self.settings.persais_home / "worktrees" / branch.replace("/", "-")
 
     def scratch(self, change_id: int) -> Path:

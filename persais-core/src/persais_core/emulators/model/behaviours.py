@@ -54,6 +54,10 @@ _WORDS: tuple[tuple[Kind, str], ...] = (
     ("repeat", r"\brepeat|\becho(es|ing)?\b|\bparrots?\b|\bsame (text|message|thing)|повтор|\bэхо\b"),
 )
 
+# What follows is what the agent does today: "in upper case instead of repeating".
+_INSTEAD = re.compile(
+    r"\b(instead of|rather than|and not|not in)\b[^,.;]*|вместо[^,.;]*|\bа не\b[^,.;]*", re.IGNORECASE
+)
 _STEP = re.compile(r'\bReply with (?:"(?P<before>(?:[^"\\]|\\.)*)" followed by )?the message text(?P<rest>[^\n]*)')
 
 
@@ -119,6 +123,13 @@ def of_step(text: str) -> Behaviour | None:
         elif rest.startswith(" reversed"):
             found = Behaviour("reverse")
     return found
+
+
+def kinds_of(request: str) -> tuple[Kind, ...]:
+    """All that a request asks for, without what it wants no more; repeating counts only where nothing else is asked."""
+    bare = _INSTEAD.sub(" ", request)
+    found = tuple(kind for kind, words in _WORDS if re.search(words, bare, re.IGNORECASE))
+    return tuple(kind for kind in found if kind != "repeat") or found
 
 
 def kind_of(request: str) -> Kind | None:

@@ -1,8 +1,8 @@
 """Plans a change from a request in plain words.
 
 A request and its corrections are read one after the other; what a later one says about the name, the behaviour or the
-text replaces what was known. Whatever is not a simple text agent or a comment is declined: a stand-in that guesses
-would teach people the wrong thing about the bot.
+text replaces what was known. Whatever is not a simple text agent, a comment or a setting is declined, also a wish that
+could be granted only in part: a stand-in that guesses would teach people the wrong thing about the bot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from persais_core import texts
 from persais_core.domain.chats import Language
-from persais_core.emulators.model import behaviours, names
+from persais_core.emulators.model import behaviours, configs, names
 
 MAX_TITLE = 40  # characters
 MAX_COMMENT = 100  # characters
@@ -39,7 +39,8 @@ _CHANGE = re.compile(
     re.IGNORECASE,
 )
 _CREATE = re.compile(
-    r"\b(create|new|another|build)\b|\badd\s+(an?|the)\b|созда|\bнов(ый|ого)\b|\bсдела(й|ть)|добав\w*\s+агент",
+    r"\b(create|new|another|build)\b|\badd\s+(an?|the)\b|\b(make|want|need)\s+(me\s+)?an?\b"
+    r"|(хочу|нужен)\s+агент|созда|\bнов(ый|ого)\b|\bсдела(й|ть)|добав\w*\s+агент",
     re.IGNORECASE,
 )
 _COMMENT = re.compile(
@@ -54,6 +55,13 @@ _BEYOND = re.compile(
     r"|currenc|\bprices?\b|calculat|погод|прогноз|интернет|\bсайт|новост"
     r"|перевод|переведи|картин|изображен|\bфото|голос|базу? данных|таблиц|запомин|напомин|расписан|каждый (день|час)"
     r"|каждое утро|курс\w* валют|\bцен[аыу]\b|посчита|вычисл",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"\s+(?:and|but|then|а|и|но|затем|потом)\s+|[,;.]\s+", re.IGNORECASE)
+_DOES = re.compile(
+    r"(?:(?:also|it|then|always|never|he|она?|ещё|еще|также|тоже|потом|всегда)\s+)*"
+    r"(?!(?:thanks|this|is|has|its|his|as|always|yes|messages|letters|words|texts|users?)\b)"
+    r"(?:[a-z]{2,}[^s\W]s\b|[а-яё]{2,}(?:ет|ит|ёт|ут|ют|ат|ят)(?:ся)?\b)",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"\b(that|which|who|котор\w+|чтобы|умеющ\w+)\b", re.IGNORECASE)
@@ -71,6 +79,8 @@ class _Wish:
     is_new: bool = False
     is_comment: bool = False
     is_beyond: bool = False
+    parts: tuple[behaviours.Kind, ...] = ()
+    has_more: bool = False
 
 
 def plan(question: str) -> dict[str, Any]:
@@ -90,9 +100,16 @@ def plan(question: str) -> dict[str, Any]:
         raise ValueError("the planner's question must be a JSON object with a request")
     language: Language = "ru" if asked.get("language") == "ru" else "en"
     project = asked.get("project") or {}
+    last = str((asked.get("corrections") or [asked["request"]])[-1])
+    if (wanted := configs.wish(last, project)) is not None:
+        return {"slug": "change", "understood": texts.say(language, "emulators-model-read"), "configure": wanted}
     wish = _Wish()
-    for said in (asked["request"], *(asked.get("corrections") or ())):
+    _listen(wish, asked["request"], project)
+    for said in asked.get("corrections") or ():
+        # "Rather this instead" says what is to be made, not that something exists which is to be changed.
+        aim = wish.is_change, wish.is_new
         _listen(wish, str(said), project)
+        wish.is_change, wish.is_new = aim
     made = _comment(wish, language, project) if wish.is_comment else _agent(wish, language, project)
     return {"slug": "change", **made}
 
@@ -121,6 +138,9 @@ def _listen(wish: _Wish, said: str, project: dict[str, Any]) -> None:
     if kind is None and wish.kind is None and title and not _CLAUSE.search(bare):
         kind = behaviours.kind_of(title)  # an agent "Echo" of which nothing else was said
     wish.kind = kind or wish.kind
+    if kind is not None:
+        wish.parts = behaviours.kinds_of(bare)
+    wish.has_more = (wish.has_more and kind is None) or _more(bare)
     wish.text = quotes[-1] if quotes else wish.text
 
 
@@ -165,6 +185,8 @@ def _agent(wish: _Wish, language: Language, project: dict[str, Any]) -> dict[str
     if wish.is_beyond or wish.kind is None:
         return _declined(language, texts.say(language, "emulators-model-beyond"))
     kind = wish.kind
+    if len(wish.parts) > 1 or wish.has_more:
+        return _declined(language, _half(wish, kind, language))
     title = " ".join((wish.title or behaviours.DEFAULT_TITLE[kind]).split())[:MAX_TITLE]
     name = names.file_name(title)
     if name is None or not title.isprintable():
@@ -215,6 +237,21 @@ def _agent(wish: _Wish, language: Language, project: dict[str, Any]) -> dict[str
         "steps": list(steps),
         "examples": _examples(name, behaviour, project),
     }
+
+
+def _more(said: str) -> bool:
+    """Whether something else is to be done besides what we know: a clause with a verb that says nothing to us."""
+    clause = _CLAUSE.search(said)
+    others = _JOINED.split(said[clause.end() :] if clause else said)[1:]
+    return any(_DOES.match(piece.strip()) and behaviours.kind_of(piece) is None for piece in others)
+
+
+def _half(wish: _Wish, kind: behaviours.Kind, language: Language) -> str:
+    """Which part could be done, and that it is only a part."""
+    text = "…" if kind in {"repeat", "prefix", "suffix"} else ""
+    kinds = wish.parts or (kind,)
+    does = "; ".join(texts.say(language, f"emulators-model-does-{part}", text=text) for part in kinds)
+    return texts.say(language, "emulators-model-half", does=does)
 
 
 def _examples(agent: str, behaviour: behaviours.Behaviour, project: dict[str, Any]) -> list[dict[str, str]]:

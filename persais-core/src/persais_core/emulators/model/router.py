@@ -7,15 +7,15 @@ import re
 from typing import Any
 
 
-def route(question: str) -> dict[str, str | None]:
+def route(question: str) -> dict[str, str]:
     """Answer one question of the router.
 
     Args:
         question: JSON with `message`, `agents` and `current`.
 
     Returns:
-        `{"agent": name}` of the agent with the most keywords in the message, the current one among equals;
-        `{"agent": None}` when no keyword occurs, or several agents are equally fit.
+        A switch to the agent with the most keywords in the message, or keep for the current one among equals;
+        uncertain when no keyword occurs, or several agents are equally fit.
 
     Raises:
         ValueError: the question is not such JSON.
@@ -28,8 +28,8 @@ def route(question: str) -> dict[str, str | None]:
     best = max(points.values(), default=0)
     fit = [name for name, count in points.items() if count == best] if best else []
     if asked.get("current") in fit:
-        return {"agent": asked["current"]}
-    return {"agent": fit[0] if len(fit) == 1 else None}
+        return {"decision": "keep"}
+    return {"decision": "switch", "agent": fit[0]} if len(fit) == 1 else {"decision": "uncertain"}
 
 
 def _points(agent: dict[str, Any], message: str) -> int:

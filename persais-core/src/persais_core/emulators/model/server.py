@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from persais_core.emulators.model import brain, editor
+from persais_core.emulators.model import brain, editor, master
 
 NAME = "offline"
 MAX_BODY = 4_000_000  # bytes of one request
@@ -66,8 +66,11 @@ class OfflineModel:
         usage = _usage(messages, text)
         head = {"id": _id(messages, text), "created": int(time.time()), "model": NAME}
         if not body.get("stream"):
-            message = {"role": "assistant", "content": text}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            message: dict[str, Any] = {"role": "assistant", "content": text}
+            call = master.hands_over(messages, body.get("tools"))
+            if call is not None:
+                message |= {"content": None, "tool_calls": [call]}
+            choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
             return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
         options = body.get("stream_options")
         wants_usage = isinstance(options, dict) and bool(options.get("include_usage"))
