@@ -31,8 +31,9 @@ from starlette.routing import BaseRoute
 from persais_core import errors, settings, sockets
 from persais_core.db import core_migrations
 from persais_core.db.embedded import EmbeddedPostgres
-from persais_core.deployers import local as local_deployer
-from persais_core.git.repository import BareRepository, Repository
+from persais_core.deployers.deployments import Deployments
+from persais_core.git import remote as git_remote
+from persais_core.git.repository import Repository
 
 HEALTHY_WITHIN = 60.0  # seconds a new release has to answer /health
 ACTIVE_WITHIN = 40.0  # seconds it has to take over; the old one may be finishing a turn
@@ -112,7 +113,6 @@ class Supervisor:
         config: of this process; children get it through the environment.
         folder: whose `.env` the bot is told.
         project: the repository that evolves.
-        remote: the bare repository with its main.
         make_desk: builds the stand-ins for a base URL and keys.
         tell: prints one line for the person at the terminal.
         host: address on which the bot and the stand-ins listen.
@@ -124,13 +124,12 @@ class Supervisor:
         *,
         folder: Path,
         project: Path,
-        remote: Path,
         make_desk: Callable[[str, DeskKeys, Path], Desk],
         tell: Tell,
         host: str = "127.0.0.1",
     ) -> None:
-        self._config, self._folder, self._project, self._remote = config, folder, project, remote
-        self._host = host
+        self._config, self._folder, self._project = config, folder, project
+        self._host, self._far = host, git_remote.configured(config)
         self._make_desk, self._tell = make_desk, tell
         self._home = config.persais_home
         self._stop = asyncio.Event()
@@ -244,7 +243,7 @@ class Supervisor:
 
     async def _start_first(self, public: socket.socket) -> None:
         """Serve main; if that does not get healthy, what served before."""
-        repository = Repository(self._project)
+        repository = Repository(self._project, self._far)
         main = await repository.main()
         wanted = [main]
         if (before := await self._active()) and before != main:
@@ -284,7 +283,7 @@ class Supervisor:
         """
         folder = self._home / "releases" / commit[:12]
         try:
-            repository = Repository(self._project)
+            repository = Repository(self._project, self._far)
             await repository.main()  # fetches: what was merged at the remote is not here yet
             await repository.export(commit, folder)
         except errors.GitError as error:
@@ -294,7 +293,7 @@ class Supervisor:
         logs.mkdir(mode=0o700, exist_ok=True)
         with (logs / "bot.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "persais_core.cli", "serve",
+                sys.executable, "-P", "-m", "persais_core", "serve",
                 "--root", str(folder), "--commit", commit, "--workspace", str(self._project),
                 "--safe", safe,
                 "--probe-fd", str(probe.fileno()), "--public-fd", str(public.fileno()),
@@ -366,7 +365,7 @@ class Supervisor:
         deaths: list[float] = []
         while not self._stop.is_set():
             try:
-                async with _Deployments(self._url) as deployments:
+                async with Deployments(self._url) as deployments:
                     await self._watch_on(deployments)
                     await self._carry_out(deployments, public)
                     while not self._stop.is_set():
@@ -405,7 +404,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), RESTART_PAUSE)
 
-    async def _carry_out(self, deployments: _Deployments, public: socket.socket) -> None:
+    async def _carry_out(self, deployments: Deployments, public: socket.socket) -> None:
         for number, commit in await deployments.requested():
             if self._current is not None and self._current.commit == commit:
                 await deployments.finish(number, None)
@@ -426,7 +425,7 @@ class Supervisor:
                     agents = await self._changed_agents(before, commit)
                     self._watched = _Watch(number, before, agents, time.monotonic() + self._config.watch_seconds)
 
-    async def _watch_on(self, deployments: _Deployments) -> None:
+    async def _watch_on(self, deployments: Deployments) -> None:
         """Go on watching a release that was being watched when we ended; what it must be taken back to is not known."""
         if self._watched is None and self._current is not None:
             number = await deployments.unconfirmed(self._current.commit)
@@ -436,7 +435,7 @@ class Supervisor:
 
     async def _changed_agents(self, before: str, now: str) -> frozenset[str]:
         """Names of the agents whose files differ between two commits."""
-        repository = Repository(self._project)
+        repository = Repository(self._project, self._far)
         old, new = await repository.files(before), await repository.files(now)
         paths = [path for path in new if path.startswith("bot/agents/") and old.get(path) != new[path]]
         return frozenset(Path(path).stem for path in paths)
@@ -479,7 +478,7 @@ class Supervisor:
                 self._current.process.kill()
             await self._current.process.wait()
 
-    async def _give_back(self, deployments: _Deployments, public: socket.socket, cause: str) -> None:
+    async def _give_back(self, deployments: Deployments, public: socket.socket, cause: str) -> None:
         """Let the version before serve again."""
         watched, self._watched = self._watched, None
         assert watched is not None and watched.before is not None
@@ -492,11 +491,11 @@ class Supervisor:
         await deployments.finish(watched.deployment, cause)
 
     async def _active(self) -> str | None:
-        async with _Deployments(self._url) as deployments:
+        async with Deployments(self._url) as deployments:
             return await deployments.active()
 
     async def _activate(self, commit: str) -> None:
-        async with _Deployments(self._url) as deployments:
+        async with Deployments(self._url) as deployments:
             await deployments.activate(commit)
 
     async def _stop_current(self) -> None:
@@ -527,109 +526,6 @@ class Supervisor:
             file.write(str(os.getpid()))
             file.flush()
             yield
-
-
-class _Deployments:
-    """The rows by which releases and supervisor talk, over one direct connection."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    async def __aenter__(self) -> _Deployments:
-        import psycopg
-
-        try:
-            self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=10)
-            await self._connection.execute(f"listen {local_deployer.NOTIFY}")
-        except psycopg.Error as error:
-            raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._connection.close()
-
-    async def _fetch(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        import psycopg
-
-        try:
-            cursor = await self._connection.execute(query.encode(), values)
-            return await cursor.fetchall() if cursor.description else []
-        except psycopg.Error as error:
-            raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
-
-    async def wait(self, stop: asyncio.Event) -> None:
-        """Return when a deployment is asked for, after a second, or when told to stop."""
-        import psycopg
-
-        async def notified() -> None:
-            async for _ in self._connection.notifies(timeout=1.0, stop_after=1):
-                pass
-
-        tasks = {asyncio.create_task(notified()), asyncio.create_task(stop.wait())}
-        done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        for task in done:
-            if isinstance(error := task.exception(), psycopg.Error):
-                raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
-
-    async def requested(self) -> list[tuple[int, str]]:
-        """What is to be deployed, oldest first; one that was being proven when we were killed is asked for again."""
-        rows = await self._fetch(
-            "select id, commit from persais.deployments where state in ('requested', 'proving') order by id"
-        )
-        return [(number, commit) for number, commit in rows]
-
-    async def proving(self, number: int) -> None:
-        await self._fetch("update persais.deployments set state = 'proving' where id = %s", number)
-
-    async def finish(self, number: int, cause: str | None) -> None:
-        """Note how it ended, and have it told by whoever is active: one transaction."""
-        async with self._connection.transaction():
-            await self._fetch(
-                "update persais.deployments set state = %s, cause = %s, finished_at = now() where id = %s",
-                "failed" if cause else "serving",
-                cause,
-                number,
-            )
-            await self._defer("deployed", number)
-
-    async def confirm(self, number: int) -> None:
-        """Note that a release has held while it was watched, and have done what waited for that."""
-        async with self._connection.transaction():
-            await self._fetch("update persais.deployments set state = 'confirmed' where id = %s", number)
-            await self._defer("confirmed", number)
-
-    async def unconfirmed(self, commit: str) -> int | None:
-        """The deployment of a commit that serves but was still watched when we ended."""
-        rows = await self._fetch(
-            "select id from persais.deployments where state = 'serving' and commit = %s order by id desc limit 1",
-            commit,
-        )
-        return int(rows[0][0]) if rows else None
-
-    async def _defer(self, task: str, number: int) -> None:
-        await self._fetch(
-            "select procrastinate_defer_jobs_v1(array[row('persais', %s::text, 0, 'deployment:' || %s::text, null, "
-            "jsonb_build_object('deployment', %s::bigint), null)::procrastinate_job_to_defer_v1])",
-            task,
-            number,
-            number,
-        )
-
-    async def active(self) -> str | None:
-        rows = await self._fetch("select commit from persais.active_release")
-        return str(rows[0][0]) if rows else None
-
-    async def activate(self, commit: str) -> None:
-        """Name the commit that takes updates and jobs; releases that wait for it hear of it at once."""
-        await self._fetch(
-            "insert into persais.active_release (id, commit) values (1, %s) "
-            "on conflict (id) do update set commit = excluded.commit, since = now()",
-            commit,
-        )
-        await self._fetch("notify persais_active")
 
 
 async def _ask(release: _Release, client: httpx.AsyncClient | None = None) -> dict[str, Any]:
@@ -682,26 +578,3 @@ async def _serving(desk: Desk, listener: socket.socket) -> AsyncIterator[None]:
         server.should_exit = True
         await desk.aclose()
         await task
-
-
-def own_repository(source: Path, home: Path, *, name: str, make: Callable[[Path], None]) -> tuple[Path, Path]:
-    """The repository that evolves, and its bare remote.
-
-    A project that is the top of a repository of its own is used as it is. One that is not (it lies inside another
-    repository, as persais-app does in the framework's, or came without one, as in an image) is copied to `home`.
-
-    Args:
-        source: the project asked for.
-        home: PERSAIS_HOME.
-        name: of the project, for what is made.
-        make: makes a repository of the project in a folder.
-
-    Returns:
-        (project, bare remote), both absolute.
-    """
-    project = source if (source / ".git").exists() else home / name
-    if not (project / ".git").exists():
-        make(project)
-    remote = home / f"{name}.git"
-    BareRepository(remote).create_from(project)
-    return project, remote

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from persais_core import commands, errors
 from persais_core.cli import new
+from persais_core.templates.upgrade import PRISTINE
 
 
 def call(*words: str | Path) -> Result:
@@ -27,7 +28,7 @@ def test_a_project_is_made_and_committed_on_main(tmp_path: Path) -> None:
     assert commit.message == "Start my-bot"
     assert commit.parents == []
     assert "bot/main.py" in [entry.path for entry in repository.index]
-    assert repository.references[new.PRISTINE].target == commit.id
+    assert repository.references[PRISTINE].target == commit.id
 
 
 def test_the_owners_env_file_is_not_committed(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from persais_core import audit, settings
-from persais_core.app import ACTIVE_LOCK
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ChangeRow, Deployment
 from persais_core.domain.changes import Change, ChangeState
+from persais_core.queue.activity import WORK_LOCK
 from persais_core.testing import live
 
 MERGED, REVERTED = "a1" * 20, "b2" * 20
@@ -24,7 +24,7 @@ Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 async def run(*arguments: str, said: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     values = settings.child_environment(**(dict.fromkeys(live.ALONE, "") | environment))
-    argv = [sys.executable, "-m", "persais_core.cli", "rollback", *arguments]
+    argv = [sys.executable, "-m", "persais_core", "rollback", *arguments]
     return await asyncio.to_thread(
         subprocess.run, argv, input=said, capture_output=True, text=True, env=values, timeout=120, check=False
     )
@@ -32,9 +32,9 @@ async def run(*arguments: str, said: str = "", **environment: str) -> subprocess
 
 @pytest.fixture
 async def rollback(core_url: str, sql: psycopg.AsyncConnection) -> Run:
-    """Runs the command beside a bot, which is the lock that the active release holds."""
+    """Runs the command beside a bot, which is the lock that whoever does the Mechanic's work holds."""
     await sql.execute("insert into persais.active_release (id, commit, since) values (1, %s, now())", (MERGED,))
-    await sql.execute("select pg_advisory_lock(%s)", (ACTIVE_LOCK,))
+    await sql.execute("select pg_advisory_lock(%(kind)s, %(number)s)", WORK_LOCK)
 
     async def beside_a_bot(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
         return await run(*arguments, said=said, DATABASE_URL=core_url)

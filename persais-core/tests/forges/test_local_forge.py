@@ -14,7 +14,7 @@ from persais_core import errors
 from persais_core.db.engine import Database
 from persais_core.forges.base import PullRequestLink
 from persais_core.forges.local import LocalForge
-from persais_core.git.repository import BareRepository
+from persais_core.git.bare import BareRepository
 
 ME = pygit2.Signature("Ann", "ann@localhost", 1, 0)
 
@@ -89,7 +89,7 @@ async def test_each_branch_has_its_own(house: House) -> None:
 async def test_a_closed_one_is_not_opened_again(house: House) -> None:
     head = house.branch("feat/a-v1", "new\n")
     first = await house.open("feat/a-v1", head)
-    await house.forge.close(first.number)
+    await house.forge.close("feat/a-v1")
     assert (await house.open("feat/a-v1", head)).number != first.number
 
 
@@ -139,20 +139,20 @@ async def test_a_conflict_is_a_forge_error_and_leaves_everything_open(house: Hou
 async def test_a_closed_or_missing_one_is_not_merged(house: House) -> None:
     head = house.branch("feat/a-v1", "new\n")
     link = await house.open("feat/a-v1", head)
-    await house.forge.close(link.number)
-    await house.forge.close(link.number)
+    await house.forge.close("feat/a-v1")
+    await house.forge.close("feat/a-v1")
     with pytest.raises(errors.ForgeError, match="is closed"):
         await house.forge.merge(link.number, head=head)
     with pytest.raises(errors.ForgeError, match="no pull request #99"):
         await house.forge.merge(99, head=head)
-    await house.forge.close(99)
+    await house.forge.close("feat/none-v1")
 
 
 async def test_a_merged_one_stays_merged_when_it_is_closed(house: House) -> None:
     head = house.branch("feat/a-v1", "new\n")
     link = await house.open("feat/a-v1", head)
     merged = await house.forge.merge(link.number, head=head)
-    await house.forge.close(link.number)
+    await house.forge.close("feat/a-v1")
     assert await house.forge.merge(link.number, head=head) == merged
 
 

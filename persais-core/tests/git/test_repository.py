@@ -12,7 +12,8 @@ import pygit2
 import pytest
 
 from persais_core import errors
-from persais_core.git.repository import BareRepository, Repository
+from persais_core.git.bare import BareRepository
+from persais_core.git.repository import Repository
 
 BRANCH = "feat/echo-v1"
 

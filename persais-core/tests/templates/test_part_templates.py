@@ -34,6 +34,16 @@ def files_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def test_a_whole_number_gets_a_column_of_64_bits() -> None:
+    numbers = (FieldSpec(name="age", type="int", optional=True), FieldSpec(name="gold", type="int"))
+    part = Part(kind="schema", name="characters", fields=numbers)
+    source = engine.render(part)["bot/schemas/characters.py"]
+    assert "    age: int | None = Field(default=None, sa_type=BigInteger)\n" in source
+    assert "    gold: int = Field(sa_type=BigInteger)\n" in source
+    _, migration = engine.render_migration(part, None)
+    assert 'sa.Column("gold", sa.BigInteger(), nullable=False)' in "".join(migration.values())
+
+
 def test_an_agent_is_rendered_as_documented() -> None:
     assert engine.render(ECHO) == {
         "bot/agents/echo.py": '''"""Echo: repeats the user's message."""

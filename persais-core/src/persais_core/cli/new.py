@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 BRANCH = "refs/heads/main"
-PRISTINE = "refs/persais/template"
-"""The project as rendered; `persais upgrade` merges from it."""
 
 
 @app.command()
@@ -48,6 +46,8 @@ def commit_all(root: Path, message: str) -> str:
         The commit, 40 hex digits.
     """
     import pygit2
+
+    from persais_core.templates.upgrade import PRISTINE
 
     repository = pygit2.init_repository(str(root), initial_head="main")
     repository.index.add_all()

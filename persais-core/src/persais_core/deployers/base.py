@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Deployer(Protocol):
     """Brings a commit of main to serve."""
 
+    platform: str
+    """Who deploys, as people call it; empty for this computer."""
+
     async def request(self, session: AsyncSession, *, commit: str, change_id: int | None) -> None:
         """Ask that a commit should serve, in the transaction that approves it."""
         ...

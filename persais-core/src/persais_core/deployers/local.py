@@ -19,6 +19,8 @@ NOTIFY = "persais_deployments"
 class LocalDeployer:
     """Implements `deployers.base.Deployer`."""
 
+    platform = ""
+
     async def request(self, session: AsyncSession, *, commit: str, change_id: int | None) -> None:
         """Note the wish once, and wake the supervisor."""
         known = await session.execute(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from persais_core.db.tables.evolution import PullRequest
+from persais_core.domain.changes import Verdict
 from persais_core.domain.chats import Value
 
 
@@ -26,6 +28,22 @@ class Forge(Protocol):
         """
         ...
 
+    async def report(self, head: str, verdicts: Sequence[Verdict]) -> None:
+        """Show at a commit what the checks said of it.
+
+        Raises:
+            ForgeError: it cannot be shown; the pull request is as it was.
+        """
+        ...
+
+    async def comment(self, number: int, text: str) -> None:
+        """Say something under a pull request.
+
+        Raises:
+            ForgeError: it cannot be said.
+        """
+        ...
+
     async def merge(self, number: int, *, head: str) -> str:
         """Merge into main and return the commit there; merging twice gives the same commit.
 
@@ -35,11 +53,22 @@ class Forge(Protocol):
         ...
 
     async def revert(self, merge_commit: str, *, reason: str) -> str:
-        """Take a merge back by a new commit on main and return it."""
+        """Take a merge back by a new commit on main and return it; taking it back twice gives the same commit.
+
+        Raises:
+            ForgeError: later commits build on it, or main takes no commit.
+        """
         ...
 
-    async def close(self, number: int) -> None:
-        """Close without merging; a closed one stays closed."""
+    async def failed_run(self, commit: str) -> str | None:
+        """Why what runs there for a commit on main failed; None: it did not, or nobody knows."""
+        ...
+
+    async def close(self, branch: str) -> None:
+        """Close whatever is open for a branch, without merging; nothing happens where nothing is.
+
+        By branch, because a caller that died while it opened one may not know its number.
+        """
         ...
 
     async def page(self, number: int, key: str) -> tuple[PullRequest, str] | None:

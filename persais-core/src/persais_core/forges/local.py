@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlmodel import col
@@ -11,8 +12,9 @@ from sqlmodel import col
 from persais_core import errors
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import PullRequest
+from persais_core.domain.changes import Verdict
 from persais_core.forges.base import PullRequestLink
-from persais_core.git.repository import BareRepository
+from persais_core.git.bare import BareRepository
 
 
 class LocalForge:
@@ -43,6 +45,16 @@ class LocalForge:
             assert row.number is not None
             return PullRequestLink(number=row.number, url=f"{self._pages_url}/pulls/{row.number}?key={row.key}")
 
+    async def report(self, head: str, verdicts: Sequence[Verdict]) -> None:
+        """Nothing: the text of a pull request tells the checks, and its page shows that."""
+
+    async def comment(self, number: int, text: str) -> None:
+        """Say something at the end of a pull request's text."""
+        async with self._database.session() as session:
+            row = await session.get(PullRequest, number)
+            if row is not None:
+                row.body = f"{row.body.rstrip()}\n\n{text}\n"
+
     async def merge(self, number: int, *, head: str) -> str:
         """Merge into main."""
         row = await self._row(number)
@@ -68,11 +80,17 @@ class LocalForge:
         except errors.GitError as error:
             raise errors.ForgeError(str(error), key=error.key, **error.values) from error
 
-    async def close(self, number: int) -> None:
-        """Close without merging."""
+    async def failed_run(self, commit: str) -> str | None:
+        """None: nothing runs here."""
+        return None
+
+    async def close(self, branch: str) -> None:
+        """Close whatever is open for a branch, without merging."""
         async with self._database.session() as session:
-            row = await session.get(PullRequest, number)
-            if row is not None and row.state == "open":
+            found = await session.execute(
+                select(PullRequest).where(col(PullRequest.branch) == branch, col(PullRequest.state) == "open")
+            )
+            for row in found.scalars():
                 row.state = "closed"
 
     async def page(self, number: int, key: str) -> tuple[PullRequest, str] | None:

@@ -13,37 +13,22 @@ import hashlib
 import os
 import re
 import shutil
-import stat
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import pygit2
 from pygit2.enums import FileMode, SortMode
 
 from persais_core import errors
-from persais_core.domain.chats import Value
+from persais_core.git import commits, trees
+from persais_core.git.remote import MAIN, REMOTE, REMOTE_MAIN, Callbacks, Remote
+from persais_core.git.trees import TreeFile
 
 T = TypeVar("T")
 
-REMOTE = "persais"
-"""Our name for the remote; a project's own `origin` is its owner's business."""
-MAIN = "refs/heads/main"
-REMOTE_MAIN = "refs/remotes/persais/main"
-AUTHOR = ("Persais", "persais@localhost")
-MAX_FILES = 20_000
-MAX_COMPARED = 10_000_000  # bytes; a larger file counts as changed without being read
-
-
-class TreeFile(Value):
-    """One path that differs from a base commit. `mode` is what git would store, None when deleted."""
-
-    path: str
-    status: Literal["added", "modified", "deleted"]
-    mode: int | None
-    size: int
+COMMIT = re.compile(r"[0-9a-f]{7,40}\Z")
 
 
 class Repository:
@@ -51,13 +36,14 @@ class Repository:
 
     Args:
         path: its top; must itself be the project's root.
+        far: what is known of the remote besides its address; None for one in a folder of this computer.
 
     Raises:
         ProjectError: there is no repository at `path`, or it belongs to something larger.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+    def __init__(self, path: Path, far: Remote | None = None) -> None:
+        self.path, self._far = path.resolve(), far
         # Not discovered upward: a project that lies inside another repository must never branch and commit there.
         if not (self.path / ".git").exists():
             raise errors.ProjectError(f"{self.path} is not the top of a git repository of its own; run `persais new`")
@@ -70,7 +56,7 @@ class Repository:
         """Run blocking libgit2 work in a thread and say its failure in our words."""
         try:
             return await asyncio.to_thread(work)
-        except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+        except (pygit2.GitError, KeyError, ValueError, IndexError, OSError) as error:
             raise errors.GitError(f"git: {error}") from error
 
     @contextmanager
@@ -98,8 +84,12 @@ class Repository:
         def work() -> str:
             with self._lock():
                 self._repo.remotes[REMOTE].fetch(
-                    [f"+refs/heads/*:refs/remotes/{REMOTE}/*"], prune=pygit2.enums.FetchPrune.PRUNE
+                    [f"+refs/heads/*:refs/remotes/{REMOTE}/*"],
+                    prune=pygit2.enums.FetchPrune.PRUNE,
+                    callbacks=Callbacks(self._far),
                 )
+                if REMOTE_MAIN not in self._repo.references:
+                    raise errors.GitError("the remote repository has no branch main")
                 return str(self._repo.references[REMOTE_MAIN].target)
 
         return await self._do(work)
@@ -157,7 +147,7 @@ class Repository:
                     shutil.rmtree(entry)
                 else:
                     entry.unlink()
-            _write_tree(self._repo, self._repo[base].peel(pygit2.Tree), folder)
+            trees.write(self._repo, self._repo[base].peel(pygit2.Tree), folder)
 
         await self._do(work)
 
@@ -167,7 +157,7 @@ class Repository:
         Raises:
             GitError: the folder holds more than `MAX_FILES` files.
         """
-        return await self._do(lambda: tuple(_changed(self._repo, base, folder)))
+        return await self._do(lambda: tuple(trees.changed(self._repo, base, folder)))
 
     async def fingerprint(self, folder: Path, paths: Iterable[str]) -> str:
         """What the named files of a folder hold, as one digest; a missing or special file counts as such."""
@@ -212,32 +202,69 @@ class Repository:
                 head = self._repo[reference.target].peel(pygit2.Commit)
                 if head.tree.id == tree and str(head.id) != base:
                     return str(head.id)
-                made = self._repo.create_commit(None, *_signatures(), message, tree, [pygit2.Oid(hex=base)])
+                made = self._repo.create_commit(None, *commits.signatures(), message, tree, [pygit2.Oid(hex=base)])
                 reference.set_target(made)
                 return str(made)
 
         return await self._do(work)
 
     async def push(self, branch: str) -> None:
-        """Push a branch, also over an older push of the same branch."""
+        """Push a branch, also over an older push of the same branch.
 
-        def work() -> None:
-            self._repo.remotes[REMOTE].push([f"+refs/heads/{branch}:refs/heads/{branch}"])
+        Raises:
+            GitError: the remote does not take it.
+        """
+        await self._do(lambda: self._push(f"+refs/heads/{branch}:refs/heads/{branch}"))
 
-        await self._do(work)
+    def _push(self, refspec: str) -> None:
+        callbacks = Callbacks(self._far)
+        self._repo.remotes[REMOTE].push([refspec], callbacks=callbacks)
+        if callbacks.refused:
+            raise errors.GitError(
+                f"the remote repository does not take the push ({callbacks.refused})",
+                key="git-push-refused",
+                cause=callbacks.refused,
+            )
 
     async def delete_remote_branch(self, branch: str) -> None:
         """Delete a branch of the remote; nothing happens when it is gone."""
 
         def work() -> None:
-            remote = self._repo.remotes[REMOTE]
-            if any(head.name == f"refs/heads/{branch}" for head in remote.list_heads()):
-                remote.push([f":refs/heads/{branch}"])
+            heads = self._repo.remotes[REMOTE].list_heads(callbacks=Callbacks(self._far))
+            if any(head.name == f"refs/heads/{branch}" for head in heads):
+                self._push(f":refs/heads/{branch}")
             name = f"refs/remotes/{REMOTE}/{branch}"
             if name in self._repo.references:
                 self._repo.references.delete(name)
 
         await self._do(work)
+
+    async def holds(self, commit: str, other: str) -> bool:
+        """Whether a commit is another one or has it among its ancestors."""
+        return await self._do(
+            lambda: commit == other or self._repo.descendant_of(pygit2.Oid(hex=commit), pygit2.Oid(hex=other))
+        )
+
+    async def revert(self, merge: str, message: str) -> str:
+        """Take a merge commit of the remote's main back by a new commit, pushed there.
+
+        Returns:
+            The new commit, or main itself when it holds nothing of the merge any more.
+
+        Raises:
+            GitError: later commits touch the same lines, or main cannot be pushed to; main is as it was.
+        """
+        main = await self.main()
+
+        def work() -> str:
+            with self._lock():
+                made = commits.undo(self._repo, main, merge, message)
+                if made != main:
+                    # Not forced: whoever was faster with main makes this fail, and the whole is tried again.
+                    self._push(f"{made}:{MAIN}")
+                return made
+
+        return await self._do(work)
 
     async def export(self, commit: str, folder: Path) -> None:
         """Write the files of a commit into a new folder, which appears complete or not at all."""
@@ -248,14 +275,16 @@ class Repository:
             fresh = folder.with_name(f"{folder.name}.{os.getpid()}.new")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
-            _write_tree(self._repo, self._repo[commit].peel(pygit2.Tree), fresh)
+            trees.write(self._repo, self._repo[commit].peel(pygit2.Tree), fresh)
             fresh.rename(folder)
 
         await self._do(work)
 
     async def files(self, commit: str) -> Mapping[str, str]:
         """Paths of a commit with their blob ids."""
-        return await self._do(lambda: {p: str(i) for p, (i, _) in _flat(self._repo[commit].peel(pygit2.Tree)).items()})
+        return await self._do(
+            lambda: {p: str(i) for p, (i, _) in trees.flat(self._repo[commit].peel(pygit2.Tree)).items()}
+        )
 
     async def read(self, commit: str, path: str) -> str:
         """The text of one file of a commit.
@@ -269,6 +298,64 @@ class Repository:
             return self._repo[entry.id].peel(pygit2.Blob).data.decode("utf-8", "replace")
 
         return await self._do(work)
+
+    async def branches(self) -> list[tuple[str, str, str]]:
+        """(name, commit, first line of its message) of main and the branches of changes, main first.
+
+        A branch that is both here and on the remote is told once, as it is here.
+        """
+
+        def work() -> list[tuple[str, str, str]]:
+            found: dict[str, str] = {}
+            for start in ("refs/heads/", f"refs/remotes/{REMOTE}/"):
+                for name in self._repo.references:
+                    short = name.removeprefix(start)
+                    if name.startswith(start) and short.startswith("feat/"):
+                        found.setdefault(short, str(self._repo.references[name].target))
+            named = [("main", self._main()), *sorted(found.items())]
+            return [(name, commit, self._subject(commit)) for name, commit in named]
+
+        return await self._do(work)
+
+    async def resolve(self, name: str) -> str:
+        """The commit that `main` (as the remote has it), the branch of a change, or a commit's digits stand for.
+
+        Raises:
+            GitError: there is nothing of this name.
+        """
+
+        def work() -> str:
+            if name == "main":
+                return self._main()
+            for start in ("refs/heads/", f"refs/remotes/{REMOTE}/"):
+                if f"{start}{name}" in self._repo.references:
+                    return str(self._repo.references[f"{start}{name}"].target)
+            if not COMMIT.match(name):
+                raise errors.GitError(f"there is no branch or commit {name}")
+            return str(self._repo[name].peel(pygit2.Commit).id)
+
+        return await self._do(work)
+
+    def _main(self) -> str:
+        """Main as the remote had it when it was last fetched; one's own, where there is no remote."""
+        name = REMOTE_MAIN if REMOTE_MAIN in self._repo.references else MAIN
+        return str(self._repo.references[name].target)
+
+    async def fork(self, one: str, other: str) -> str:
+        """The last commit that two commits have in common; the first of them where there is none."""
+        return await self._do(lambda: str(self._repo.merge_base(pygit2.Oid(hex=one), pygit2.Oid(hex=other)) or one))
+
+    async def first_parent(self, commit: str) -> str | None:
+        """The commit that another one was made on; of a merge, the one that was merged into. None for the first."""
+
+        def work() -> str | None:
+            parents = self._repo[commit].peel(pygit2.Commit).parent_ids
+            return str(parents[0]) if parents else None
+
+        return await self._do(work)
+
+    def _subject(self, commit: str) -> str:
+        return self._repo[commit].peel(pygit2.Commit).message.partition("\n")[0]
 
     async def diff(self, base: str, head: str) -> str:
         """The change from one commit to another, as a unified diff."""
@@ -288,187 +375,5 @@ class Repository:
         return await self._do(work)
 
 
-class BareRepository:
-    """The remote of somebody who hosts at home: a bare repository in a folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def create_from(self, project: Path) -> None:
-        """Make it, hold the project's main in it, and make it a remote of the project. Blocks; may be repeated."""
-        if not (self.path / "HEAD").exists():
-            fresh = self.path.with_name(self.path.name + ".new")
-            shutil.rmtree(fresh, ignore_errors=True)
-            pygit2.init_repository(str(fresh), bare=True, initial_head="main")
-            fresh.rename(self.path)
-        repo = pygit2.Repository(str(project))
-        if REMOTE not in {remote.name for remote in repo.remotes}:
-            repo.remotes.create(REMOTE, str(self.path))
-        elif repo.remotes[REMOTE].url != str(self.path):
-            repo.remotes.set_url(REMOTE, str(self.path))
-        if MAIN not in pygit2.Repository(str(self.path)).references:
-            repo.remotes[REMOTE].push([f"{MAIN}:{MAIN}"])
-
-    async def merge(self, head: str, message: str) -> str:
-        """Merge a commit into main and return the merge commit; the same again when it is merged already.
-
-        Raises:
-            GitError: main has moved on in a way that conflicts; main is as it was.
-        """
-        return await asyncio.to_thread(self._merge, head, message)
-
-    def _merge(self, head: str, message: str) -> str:
-        try:
-            repo = pygit2.Repository(str(self.path))
-            with _file_lock(self.path / "persais.lock"):
-                ours = repo[repo.references[MAIN].target].peel(pygit2.Commit)
-                theirs = repo[head].peel(pygit2.Commit)
-                if repo.merge_base(ours.id, theirs.id) == theirs.id:
-                    return _merge_of(repo, ours, theirs)
-                index = repo.merge_commits(ours, theirs)
-                if index.conflicts is not None:
-                    names = sorted({e.path for entry in index.conflicts for e in entry if e is not None})
-                    raise errors.GitError(
-                        f"main has changed meanwhile in {', '.join(names)}; ask for the change again",
-                        key="merge-conflict",
-                        paths=", ".join(names),
-                    )
-                tree = index.write_tree(repo)
-                made = repo.create_commit(None, *_signatures(), message, tree, [ours.id, theirs.id])
-                repo.references[MAIN].set_target(made)
-                return str(made)
-        except (pygit2.GitError, KeyError, ValueError) as error:
-            raise errors.GitError(f"git: {error}") from error
-
-    async def revert(self, merge: str, message: str) -> str:
-        """Take a merge commit of main back by a new commit.
-
-        Raises:
-            GitError: later commits touch the same lines; main is as it was.
-        """
-
-        def work() -> str:
-            try:
-                repo = pygit2.Repository(str(self.path))
-                with _file_lock(self.path / "persais.lock"):
-                    main = repo[repo.references[MAIN].target].peel(pygit2.Commit)
-                    undone = repo[merge].peel(pygit2.Commit)
-                    index = repo.merge_trees(undone.tree, main.tree, undone.parents[0].tree)
-                    if index.conflicts is not None:
-                        raise errors.GitError(
-                            "later changes build on this one; take those back first", key="revert-conflict"
-                        )
-                    tree = index.write_tree(repo)
-                    if tree == main.tree.id:
-                        return str(main.id)  # taken back already
-                    made = repo.create_commit(None, *_signatures(), message, tree, [main.id])
-                    repo.references[MAIN].set_target(made)
-                    return str(made)
-            except (pygit2.GitError, KeyError, ValueError, IndexError) as error:
-                raise errors.GitError(f"git: {error}") from error
-
-        return await asyncio.to_thread(work)
-
-    def diff(self, base: str, head: str) -> str:
-        """The change from the common ancestor of two commits to the second, as a unified diff. Blocks."""
-        try:
-            repo = pygit2.Repository(str(self.path))
-            ancestor = repo.merge_base(pygit2.Oid(hex=base), pygit2.Oid(hex=head))
-            return str(
-                repo[ancestor or base].peel(pygit2.Tree).diff_to_tree(repo[head].peel(pygit2.Tree), swap=False).patch
-                or ""
-            )
-        except (pygit2.GitError, KeyError, ValueError) as error:
-            raise errors.GitError(f"git: {error}") from error
-
-
-def _merge_of(repo: pygit2.Repository, main: pygit2.Commit, head: pygit2.Commit) -> str:
-    """The merge commit through which `head` came into main; `head` itself when it was a fast-forward."""
-    for commit in repo.walk(main.id, SortMode.TOPOLOGICAL):
-        if head.id in commit.parent_ids[1:]:
-            return str(commit.id)
-    return str(head.id)
-
-
-@contextmanager
-def _file_lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _signatures() -> tuple[pygit2.Signature, pygit2.Signature]:
-    signature = pygit2.Signature(*AUTHOR, int(time.time()), 0)
-    return signature, signature
-
-
 def _worktree_name(branch: str) -> str:
     return branch.replace("/", "-")
-
-
-def _flat(tree: pygit2.Tree, prefix: str = "") -> dict[str, tuple[pygit2.Oid, int]]:
-    found: dict[str, tuple[pygit2.Oid, int]] = {}
-    for entry in tree:
-        path = f"{prefix}{entry.name}"
-        if isinstance(entry, pygit2.Tree):
-            found |= _flat(entry, f"{path}/")
-        else:
-            found[path] = (entry.id, int(entry.filemode))
-    return found
-
-
-def _changed(repo: pygit2.Repository, base: str, folder: Path) -> Iterator[TreeFile]:
-    before = _flat(repo[base].peel(pygit2.Tree))
-    seen = set()
-    for number, (path, info) in enumerate(_walk(folder)):
-        if number >= MAX_FILES:
-            raise errors.GitError(f"the worktree holds more than {MAX_FILES} files")
-        seen.add(path)
-        mode = _mode(info)
-        known = before.get(path)
-        same_kind = known and known[1] == mode and info.st_size <= MAX_COMPARED
-        if known and same_kind and str(known[0]) == _blob_id(folder / path, info):
-            continue
-        yield TreeFile(path=path, status="modified" if known else "added", mode=mode, size=info.st_size)
-    for path in sorted(set(before) - seen):
-        yield TreeFile(path=path, status="deleted", mode=None, size=0)
-
-
-def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda e: e.name):
-            path = f"{prefix}{entry.name}"
-            if path == ".git":
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__":
-                    yield from _walk(folder / entry.name, f"{path}/")
-            else:
-                yield path, entry.stat(follow_symlinks=False)
-
-
-def _mode(info: os.stat_result) -> int:
-    if stat.S_ISLNK(info.st_mode):
-        return int(FileMode.LINK)
-    if not stat.S_ISREG(info.st_mode):
-        return stat.S_IFMT(info.st_mode)
-    return int(FileMode.BLOB_EXECUTABLE if info.st_mode & 0o100 else FileMode.BLOB)
-
-
-def _blob_id(path: Path, info: os.stat_result) -> str:
-    if not stat.S_ISREG(info.st_mode):
-        content = bytes(path.readlink()) if stat.S_ISLNK(info.st_mode) else b""
-    else:
-        content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _write_tree(repo: pygit2.Repository, tree: pygit2.Tree, folder: Path) -> None:
-    for path, (blob, mode) in _flat(tree).items():
-        if mode not in (FileMode.BLOB, FileMode.BLOB_EXECUTABLE):
-            continue
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(repo[blob].peel(pygit2.Blob).data)
-        if mode == FileMode.BLOB_EXECUTABLE:
-            target.chmod(0o755)

@@ -35,7 +35,7 @@ VERSIONS = "bot/migrations/versions"
 _ANNOTATIONS = {"datetime": "dt.datetime", "date": "dt.date"}
 _COLUMNS = {
     "str": "sa.String()",
-    "int": "sa.Integer()",
+    "int": "sa.BigInteger()",
     "float": "sa.Float()",
     "bool": "sa.Boolean()",
     "datetime": "sa.DateTime(timezone=True)",
@@ -262,6 +262,7 @@ def _values(part: changes.Part, language: Language) -> dict[str, Any]:
             "optional": field.optional,
             "annotation": _ANNOTATIONS.get(field.type, field.type) + (" | None" if field.optional else ""),
             "column": _COLUMNS[field.type],
+            "default": _default(field),
             "sample": _SAMPLES[field.type],
             "comparison": "is" if field.type == "bool" else "==",
             "words": _WORDS[field.type] + (", or nothing." if field.optional else "."),
@@ -296,6 +297,7 @@ def _values(part: changes.Part, language: Language) -> dict[str, Any]:
         "fields": fields,
         "sorted_fields": required_first,
         "uses_dates": any(field.type in _ANNOTATIONS for field in part.fields),
+        "uses_numbers": any(field.type == "int" for field in part.fields),
         "add_signature": quoting.listed(f"async def {add}(", ["context: Context", *parameters], f") -> {cls}:"),
         "list_signature": quoting.listed(
             f"async def list_{part.name}(", ["context: Context", "limit: int = 100"], f") -> list[{cls}]:"
@@ -308,6 +310,13 @@ def _values(part: changes.Part, language: Language) -> dict[str, Any]:
         "tool_added": quoting.listed(f"added = await {module}.{add}(", ["context", *samples], ")", indent=4),
         "stored": _stored(cls, samples),
     }
+
+
+def _default(field: changes.FieldSpec) -> str:
+    """What stands behind the type of a schema's field; a whole number gets a column that holds 64 bits."""
+    if field.type == "int":
+        return f" = Field({'default=None, ' * field.optional}sa_type=BigInteger)"
+    return " = None" * field.optional
 
 
 def _titles(title: str) -> str:

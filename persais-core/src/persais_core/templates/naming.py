@@ -12,8 +12,11 @@ from persais_core.domain import changes
 
 BUILT_IN_AGENTS = frozenset({"master", "mechanic"})
 BUILT_IN_COMMANDS = frozenset(
-    {"start", "help", "agents", "status", "reset", "deploy", "abort", "rollback", "claim", "why", "stop"}
-)
+    {
+        "start", "help", "agents", "status", "reset", "deploy", "abort", "rollback", "claim", "why", "stop", "config",
+        "audit", "dead", "visibility",
+    }
+)  # fmt: skip
 MAX_FIELDS = 50
 
 FIELD = re.compile(r"(?P<name>[^:]+):(?P<type>[a-z]+)(?P<optional>\?)?\Z")
@@ -31,7 +34,9 @@ SINGULARS = {
 }
 
 # Names that rendered modules use themselves.
-_USED_CLASSES = frozenset({"Agent", "Context", "Message", "Record", "Tool", "User"}) | frozenset(dir(builtins))
+_USED_CLASSES = frozenset(
+    {"Agent", "BigInteger", "Context", "Field", "Message", "Record", "Tool", "User", *dir(builtins)}
+)
 _USED_FIELDS = frozenset({"bool", "cls", "context", "dt", "float", "int", "self", "str"})
 
 

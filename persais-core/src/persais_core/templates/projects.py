@@ -107,7 +107,15 @@ def _move(fresh: Path, target: Path) -> None:
         raise errors.ScaffoldError(f"{target} could not be filled: {error.strerror}; nothing was left there") from error
 
 
-def render(folder: Path, *, name: str, language: Language = "en", owner_id: int = 0) -> tuple[str, ...]:
+def render(
+    folder: Path,
+    *,
+    name: str,
+    language: Language = "en",
+    owner_id: int = 0,
+    skeleton: Path = SKELETON,
+    version: str = persais_core.__version__,
+) -> tuple[str, ...]:
     """Fill an empty directory with a new project. Blocks.
 
     Args:
@@ -115,6 +123,8 @@ def render(folder: Path, *, name: str, language: Language = "en", owner_id: int 
         name: of the project, and of its distribution.
         language: of the README.
         owner_id: chat user id of the owner; 0 where the owner will claim the bot.
+        skeleton: the templates.
+        version: of the framework, which the project will ask for.
 
     Returns:
         The relative paths of all files, sorted.
@@ -130,9 +140,9 @@ def render(folder: Path, *, name: str, language: Language = "en", owner_id: int 
     except ImportError as error:
         raise errors.ScaffoldError('Copier is not installed: pip install "persais-core[local]"') from error
     copier.run_copy(
-        str(SKELETON),
+        str(skeleton),
         folder,
-        data={"name": name, "language": language, "owner_id": owner_id, "core_version": persais_core.__version__},
+        data={"name": name, "language": language, "owner_id": owner_id, "core_version": version},
         defaults=True,
         quiet=True,
     )

@@ -1,0 +1,21 @@
+"""aider's own environment."""
+
+from __future__ import annotations
+
+from persais_core import errors
+from persais_core.cli.examinations import Finding, Patient, ill, look, well
+from persais_core.coders.aider import environment
+
+
+async def examine(patient: Patient) -> list[Finding]:
+    """See whether it is there and whole."""
+    venv = patient.config.coder_venv
+    if environment.is_ready(venv):
+        return [well("Coder", f"aider {environment.VERSION} in {venv}")]
+    try:
+        await environment.find_python()
+    except errors.CoderError as error:
+        return [ill("Coder", "aider cannot be installed", str(error))]
+    return [
+        look("Coder", "aider is not installed, or not whole", "persais doctor --repair, or the first start does it")
+    ]

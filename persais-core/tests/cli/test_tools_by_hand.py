@@ -1,0 +1,83 @@
+"""`persais git` and `persais code`: the Mechanic's tools in a person's hands, on their own project."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import minds
+from persais_core import errors
+from persais_core.cli import git, new
+from persais_core.domain.changes import Part
+from persais_core.git.repository import Repository
+from persais_core.settings import child_environment
+from persais_core.templates import engine, projects
+
+ROOT = Path(__file__).parents[3]
+PARROT = "bot/agents/parrot.py"
+LOUDER = minds.search_replace(PARROT, "        return message.text\n", "        return message.text.upper()\n")
+
+
+@pytest.fixture
+async def mind() -> AsyncIterator[minds.Mind]:
+    async with minds.serving() as made:
+        yield made
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "bot"
+    with projects.prepared(folder) as fresh:
+        projects.render(fresh, name="my-bot")
+        engine.scaffold(fresh, [Part(kind="agent", name="parrot")])
+        new.commit_all(fresh, "Start")
+    return folder
+
+
+async def persais(project: Path, *words: str, **settings: str) -> tuple[int, str]:
+    """Run a command in a project; its exit code and all that it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "persais_core", *words,
+        cwd=project, env=child_environment(PERSAIS_HOME=str(project.parent / "home"), **settings),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+def look(project: Path, *words: str) -> Result:
+    return CliRunner().invoke(git.app, [*words, "--root", str(project)])
+
+
+def test_the_repository_is_looked_into_and_nothing_else(project: Path) -> None:
+    assert "main" in look(project, "branches").output
+    assert "Start" in look(project, "log").output
+    assert "class Parrot" in look(project, "show", PARROT).output
+    assert "nothing differs" in look(project, "diff").output
+    for words in (("show", "../../etc/passwd"), ("show", "nothing.py"), ("log", "--limit", "999"), ("diff", "nosuch")):
+        assert isinstance(look(project, *words).exception, errors.GitError), words
+
+
+async def test_the_coder_edits_what_is_named_and_leaves_the_rest_to_the_person(
+    project: Path, own_url: str, mind: minds.Mind
+) -> None:
+    settings = {
+        "DATABASE_URL": own_url, "LLM_BASE_URL": mind.url, "DEFAULT_MODEL": "test-model", "ALLOW_UNSANDBOXED": "1",
+        "AIDER_VENV": os.environ.get("PERSAIS_AIDER_VENV", str(ROOT / ".persais" / "aider-venv")),
+    }  # fmt: skip
+    (project / ".env").write_text("NOTE=mine\n")
+    mind.coder[:] = [LOUDER]
+    code, said = await persais(project, "code", "Answer in capitals.", "--edit", PARROT, **settings)
+    assert (code, f"edited {PARROT}" in said) == (0, True), said
+    changed = await Repository(project).changed(await Repository(project).head(), project)
+    assert {file.path for file in changed} == {PARROT, ".env"}
+    assert (project / ".env").read_text() == "NOTE=mine\n"
+    code, said = await persais(project, "code", "Again.", "--edit", PARROT, **settings)
+    assert (code, "differs from the last commit" in said) == (1, True)
