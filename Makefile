@@ -4,7 +4,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: run demo test test-evolve check format bench docs lock setup clean help
+.PHONY: run demo try-wheel test test-evolve test-load test-hostile check format bench docs lock setup clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -16,11 +16,17 @@ demo: setup  ## the first evolution from first message to "Echo: Hello World", u
 	@$(PY) scripts/demo.py
 
 test: setup  ## all tests
-	@cd persais-core && ../$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@cd persais-core && ../$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-evolve: setup  ## only the evolve loop: kills in every state, taking back, trying, versions that do not hold
 	@cd persais-core && ../$(PY) -m pytest tests/e2e/test_kills.py tests/e2e/test_taking_back.py tests/e2e/test_try.py \
 		tests/e2e/test_releases.py tests/e2e/test_kept_examples.py $(ARGS)
+
+test-load: setup  ## 50 chats over several processes that are killed meanwhile, and 10,000 strange updates; prints counts
+	@cd persais-core && PERSAIS_LOAD=full ../$(PY) -m pytest tests/load -s --timeout 900 $(ARGS)
+
+test-hostile: setup  ## attacks and honest files against the gates and the sandbox, with counts
+	@cd persais-core && ../$(PY) -m pytest tests/hostile tests/security/test_sandbox_escapes.py $(ARGS)
 
 check: setup  ## style, types, import floors, deployment files
 	cd persais-core && ../.venv/bin/ruff check . ../scripts
@@ -35,8 +41,11 @@ check: setup  ## style, types, import floors, deployment files
 format: setup  ## let ruff put style in order
 	cd persais-core && ../.venv/bin/ruff check --fix . ../scripts && ../.venv/bin/ruff format . ../scripts
 
-bench: setup  ## speed and memory beside a minimal bot, in one run
-	@cd persais-core && ../$(PY) -m bench
+bench: setup  ## speed, memory and size beside two minimal bots, in one run
+	@cd persais-core && ../$(PY) -m bench $(ARGS)
+
+try-wheel: setup  ## build the package and try it as a newcomer would, without the clone
+	@$(PY) scripts/try_wheel.py
 
 docs: setup  ## build the documentation into docs/.site/
 	@cd docs && ../.venv/bin/zensical build --clean --strict

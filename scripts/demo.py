@@ -113,11 +113,11 @@ def holds(*texts: str) -> Callable[[ChatMessage], bool]:
     return lambda message: message.from_bot and all(text in message.text for text in texts)
 
 
-async def run(home: Path) -> None:
+async def run(project: Path, home: Path) -> None:
     """Start the bot, play, stop the bot."""
     started = time.monotonic()
     coder = os.environ.get("AIDER_VENV") or str(ROOT / ".persais" / "aider-venv")
-    async with live.running(ROOT / "persais-app", home, tell=progress, AIDER_VENV=coder) as bot:
+    async with live.running(project, home, tell=progress, AIDER_VENV=coder) as bot:
         ready = time.monotonic() - started
         say()
         async with bot.person(language="ru") as person:
@@ -153,12 +153,13 @@ def show_seconds(stages: list[tuple[str, float]]) -> None:
 
 
 def main() -> int:
-    """Exit code 0 only if all of it happened."""
+    """Exit code 0 only if all of it happened. The project may be given; persais-app is played with else."""
+    project = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / "persais-app"
     parent = ROOT / ".persais"
     parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=parent, ignore_cleanup_errors=True) as folder:
         try:
-            asyncio.run(run(Path(folder)))
+            asyncio.run(run(project, Path(folder)))
         except (Difference, errors.PersaisError, TimeoutError) as error:
             say(f"DEMO FAILED: {error or 'time is up'}")
             log = Path(folder) / "logs" / "bot.log"

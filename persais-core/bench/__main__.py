@@ -1,4 +1,8 @@
-"""`make bench`: everything that is measured, in one run of about two minutes, printed as one table."""
+"""`make bench`: everything that is measured, in one run of some five minutes, printed as one table.
+
+`python -m bench chat stages` measures and prints only those parts; `PARTS` has their names. `plain` and `kept` are the
+minimal bots of `bare_bot`.
+"""
 
 from __future__ import annotations
 
@@ -8,52 +12,48 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 from sqlalchemy.engine import make_url
 
-from bench import bots, coding, evolution, memory, replies, stand_ins, starts, table
+from bench import bots, chat, coding, evolution, figures, gates, replies, sizes, stand_ins, starts, table
 from persais_core import errors
 from persais_core.db import embedded
 from persais_core.db.engine import sqlalchemy_url
 
 START_ROUNDS = 5
 EMPTY_ROUNDS = 3
-HELP_ROUNDS = 7
 
-START_AIM = 1.3  # ours / bare
-REPLY_AIM = 1.5  # ours / bare
-MEMORY_AIM = 250.0  # MB
+START_AIM = 1.3  # ours / kept
+REPLY_AIM = 1.5  # ours / kept
 EVOLUTION_AIM = 15.0  # seconds without coding
-HELP_AIM = 0.4  # seconds
+GATES_AIM = 0.5  # seconds
+WALLS_AIM = 0.2  # seconds more
 
 Section = tuple[str, list[table.Row]]
+PARTS = {
+    "chat": f"Chat (webhook, instant model, no debounce, no limits; {chat.MESSAGES} messages, {chat.BURSTS} bursts)",
+    "stages": "Where the time of one message goes (one at a time, medians)",
+    "start": "Start (seconds after the process is made; all with a message waiting)",
+    "reply": f"Reply while polling (one message at a time, {replies.MESSAGES} after {replies.WARM_UPS} warm-ups)",
+    "memory": "Memory after all messages, without Postgres",
+    "evolution": "Evolution (Echo, instant model)",
+    "gates": "Gates",
+    "coding": f"Coding (one edit, instant model, started for the job or {coding.AHEAD:g} s ahead)",
+    "commands": "Command line",
+    "size": "Size",
+}
 
 
 def tell(line: str) -> None:
     """What is going on, beside the table."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
-
-
-def command_line() -> Section:
-    """How long one waits for `persais --help`."""
-    tell("persais --help ...")
-    program = str(Path(sys.executable).parent / "persais")
-    taken = []
-    for _ in range(HELP_ROUNDS):
-        began = time.perf_counter()
-        subprocess.run([program, "--help"], stdout=subprocess.DEVNULL, check=True)
-        taken.append(time.perf_counter() - began)
-    median = statistics.median(taken)
-    row = table.seconds(f"persais --help, median of {HELP_ROUNDS}", median, most=HELP_AIM)
-    return "Command line", [row]
 
 
 class Bench:
@@ -70,29 +70,54 @@ class Bench:
         self._echo = folder / "echo"
         shutil.copytree(bots.CORE.parent / "persais-app" / "bot", self._plain / "bot")
 
-    async def run(self) -> list[Section]:
-        """Measure everything; what did not work at all says so in its place."""
+    async def run(self, parts: Sequence[str]) -> list[Section]:
+        """Measure these parts; what did not work at all says so in its place."""
+        sections: dict[str, list[table.Row]] = {}
+        held: list[table.Row] = []
         evolved: list[evolution.Evolved] = []
-        sizes: list[table.Row] = []
 
         async def evolve() -> list[table.Row]:
             evolved.append(await evolution.measure(self._folder / "dev", self._echo, tell))
             return _evolution_rows(evolved[0])
 
-        # First, for the agent it makes is spoken to later on.
-        made = await _attempt("one evolution under persais dev", evolve())
-        coded = await _attempt("the same edit, cold and warm", self._code())
-        began = await _attempt("starts", self._starts())
-        answered = await _attempt("replies", self._talk(sizes))
+        async def speak() -> list[table.Row]:
+            sides = await chat.measure(self._plain, self._folder, self._database)
+            sections["stages"] = figures.of_stages(sides)
+            held.extend(figures.of_memory(sides))
+            return figures.of_messages(sides)
+
+        async def in_thread(work: Callable[[], list[table.Row]]) -> list[table.Row]:
+            return await asyncio.to_thread(work)
+
+        # An agent is made first, for it is spoken to later on.
+        works: dict[str, Callable[[], Awaitable[list[table.Row]]]] = {
+            "evolution": evolve,
+            "gates": self._guard,
+            "coding": self._code,
+            "start": self._starts,
+            "chat": speak,
+            "reply": self._talk,
+            "commands": lambda: in_thread(lambda: sizes.commands(self._folder)),
+            "size": lambda: in_thread(sizes.installed),
+        }
+        for name, work in works.items():
+            if name in parts or (name == "chat" and not {"stages", "memory"}.isdisjoint(parts)):
+                sections[name] = await _attempt(name, work())
         for one in evolved:
-            sizes += table.memory("persais dev: supervisor", one.supervisor)
-            sizes += table.memory("persais dev: release", one.release)
+            held += table.memory("persais dev: supervisor", one.supervisor)
+            held += table.memory("persais dev: release", one.release)
+        sections["memory"] = held
+        return [(PARTS[name], sections[name]) for name in PARTS if name in parts and sections.get(name)]
+
+    async def _guard(self) -> list[table.Row]:
+        found = await gates.measure(self._folder, tell)
         return [
-            ("Start (seconds after the process is made; both with a message waiting)", began),
-            (f"Reply (one message at a time, {replies.MESSAGES} after {replies.WARM_UPS} warm-ups)", answered),
-            (f"Memory after those {replies.MESSAGES + replies.WARM_UPS} messages, without Postgres", sizes),
-            ("Evolution (Echo, instant model)", made),
-            (f"Coding (one edit, instant model, started for the job or {coding.AHEAD:g} s ahead)", coded),
+            table.seconds(
+                f"a change of {gates.FILES} files is read, median of {gates.ROUNDS}", found.static, most=GATES_AIM
+            ),
+            table.seconds(
+                f"a program in the sandbox, more than beside it, median of {gates.RUNS}", found.overhead, most=WALLS_AIM
+            ),
         ]
 
     async def _code(self) -> list[table.Row]:
@@ -117,9 +142,9 @@ class Bench:
                 empty.append((await starts.measure(mine), await starts.measure(bare)))
         return [*_start_rows("tables there", warm), *_start_rows("empty database", empty)]
 
-    async def _talk(self, sizes: list[table.Row]) -> list[table.Row]:
+    async def _talk(self) -> list[table.Row]:
         async with contextlib.AsyncExitStack() as stack:
-            speaking: dict[str, bots.Running] = {}
+            speaking: dict[str, bots.Running[stand_ins.StandIns]] = {}
 
             async def begin(name: str, root: Path | None) -> None:
                 around = await stack.enter_async_context(stand_ins.served())
@@ -143,10 +168,6 @@ class Bench:
                     await person.send("/echo")
                     await around.sent()
             measured = await replies.measure(speaking, expected)
-            for name, calls in {"ours": replies.MESSAGES, "bare": replies.MESSAGES, "echo": 0}.items():
-                if name in measured and measured[name].model_calls != calls:
-                    raise speaking[name].broken(f"asked the model {measured[name].model_calls} times, not {calls}")
-            held = {name: memory.of(running.process.pid) for name, running in speaking.items()}
         rows = [
             table.compared(f"Master, p{share:.0%}".rstrip("%"), measured["ours"].at(share), measured["bare"].at(share),
                            unit="ms", most=REPLY_AIM)
@@ -160,7 +181,6 @@ class Bench:
                 )
                 for share in (0.5, 0.95)
             ]  # fmt: skip
-        sizes += table.memory("persais serve", held["ours"], held["bare"], most=MEMORY_AIM)
         return rows
 
     def _database(self, name: str) -> str:
@@ -222,20 +242,23 @@ def postgres(folder: Path) -> Iterator[str]:
 
 def main() -> int:
     """Exit code 0 unless something did not work at all."""
+    parts = sys.argv[1:] or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        tell(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        return 2
     began, load = time.perf_counter(), os.getloadavg()
     # It makes each start pay for compiling; whoever has it set would measure that.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory(prefix="persais-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)  # as root Postgres runs as another user, who must be able to walk through
-        help_time = command_line()
         try:
             with postgres(folder) as server:
-                sections = asyncio.run(Bench(folder, server).run())
+                sections = asyncio.run(Bench(folder, server).run(parts))
         except errors.PersaisError as error:
             tell(f"DID NOT WORK: {error}")
             return 1
-    print(table.render([*sections, help_time]))
+    print(table.render(sections))
     print(
         f"\n{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}; load average {load[0]:.2f} before, {os.getloadavg()[0]:.2f} after; "

@@ -20,6 +20,7 @@ from bench import stand_ins
 from bench.bots import CORE, BotBrokenError
 from persais_core import coders
 from persais_core.coders.base import CodeJob, Coder
+from persais_core.security.sandbox import Sandbox
 
 ROUNDS = 3
 AHEAD = 6.0  # seconds
@@ -52,7 +53,7 @@ async def measure(folder: Path, tell: Callable[[str], None]) -> Coded:
         BotBrokenError: an edit did not come out as it should.
         CoderError: aider cannot be had.
     """
-    coder = coders.load("aider")(venv=venv())
+    coder = coders.load("aider")(venv=venv(), box=Sandbox(secrets_present=False))
     await coder.prepare(lambda line: tell(f"  {line}"))
     try:
         async with stand_ins.served() as around:

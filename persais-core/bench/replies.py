@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench import bots
+from bench.stand_ins import StandIns
 
 WARM_UPS = 5
 MESSAGES = 50
@@ -17,22 +18,16 @@ MESSAGES = 50
 
 @dataclass(frozen=True)
 class Replies:
-    """What one bot needed.
-
-    Args:
-        seconds: of each message, sorted.
-        model_calls: for all of them.
-    """
+    """What one bot needed: the seconds of each message, sorted."""
 
     seconds: tuple[float, ...]
-    model_calls: int
 
     def at(self, share: float) -> float:
         """The seconds within which this share of the messages was answered."""
         return self.seconds[min(len(self.seconds) - 1, int(share * len(self.seconds)))]
 
 
-async def measure(speaking: Mapping[str, bots.Running], expected: Mapping[str, str]) -> dict[str, Replies]:
+async def measure(speaking: Mapping[str, bots.Running[StandIns]], expected: Mapping[str, str]) -> dict[str, Replies]:
     """Say `MESSAGES` things to each bot, after some that do not count.
 
     Args:
@@ -43,13 +38,10 @@ async def measure(speaking: Mapping[str, bots.Running], expected: Mapping[str, s
         BotBrokenError: a bot said something else, or nothing.
     """
     seconds: dict[str, list[float]] = {name: [] for name in speaking}
-    before: dict[str, int] = {}
     people = {name: running.bot.stand_ins.person() for name, running in speaking.items()}
     for number in range(-WARM_UPS, MESSAGES):
         for name, running in speaking.items():
             around = running.bot.stand_ins
-            if number == 0:
-                before[name] = around.model_calls
             around.forget()
             began = time.perf_counter()
             await people[name].send(_text(number))
@@ -65,10 +57,7 @@ async def measure(speaking: Mapping[str, bots.Running], expected: Mapping[str, s
         if last != [expected[name].format(_text(number)) for number in range(MESSAGES)]:
             raise running.broken(f"said {last[-1]!r} instead")
         await people[name].aclose()
-    return {
-        name: Replies(tuple(sorted(values)), speaking[name].bot.stand_ins.model_calls - before[name])
-        for name, values in seconds.items()
-    }
+    return {name: Replies(tuple(sorted(values))) for name, values in seconds.items()}
 
 
 def _text(number: int) -> str:

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from bench import bots
-from bench.stand_ins import ANSWER
+from bench.stand_ins import ANSWER, StandIns
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Start:
     answered: float
 
 
-async def measure(bot: bots.Bot) -> Start:
+async def measure(bot: bots.Bot[StandIns]) -> Start:
     """Start a bot once, with a message waiting for it, and stop it again.
 
     Raises:
@@ -30,6 +30,7 @@ async def measure(bot: bots.Bot) -> Start:
     """
     async with bot.stand_ins.person() as person:
         await person.send("Are you there?")
+        bot.stand_ins.expect_start()
         async with bots.started(bot) as running:
             healthy = await running.healthy()
             try:

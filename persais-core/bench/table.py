@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.memory import Memory
 
-HEADS = ("", "ours", "bare", "ratio", "aim", "")
+HEADS = ("", "ours", "plain", "kept", "ratio", "aim", "")
 
 
 @dataclass(frozen=True)
@@ -17,33 +17,41 @@ class Row:
     Args:
         label: what was measured.
         ours: already with its unit.
-        bare: of the minimal bot; empty where there is none.
-        ratio: ours / bare.
+        kept: of the minimal bot that keeps conversations in Postgres; empty where there is none.
+        plain: of the one that keeps nothing.
+        ratio: ours / kept.
         aim: the most it should be, as words.
         met: whether the aim is met; None without one.
     """
 
     label: str
     ours: str
-    bare: str = ""
+    kept: str = ""
     ratio: float | None = None
     aim: str = ""
     met: bool | None = None
+    plain: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """What stands in the columns."""
         verdict = {True: "met", False: "MISSED", None: ""}[self.met]
-        return self.label, self.ours, self.bare, f"{self.ratio:.2f}x" if self.ratio else "", self.aim, verdict
+        ratio = f"{self.ratio:.2f}x" if self.ratio else ""
+        return self.label, self.ours, self.plain, self.kept, ratio, self.aim, verdict
 
 
 FAILED = Row("did not work; the reason is told above the table", "-")
 
 
-def compared(label: str, ours: float, bare: float, *, unit: str, most: float | None = None) -> Row:
-    """A figure of both bots; `unit` is s or ms, and the values are seconds."""
-    ratio = ours / bare
+def compared(
+    label: str, ours: float, kept: float, *, unit: str, most: float | None = None, plain: float | None = None
+) -> Row:
+    """A figure of several bots; `unit` is s or ms, and the values are seconds."""
+    ratio = ours / kept if kept else None
     aim = f"<= {most:g}x" if most else ""
-    return Row(label, shown(ours, unit), shown(bare, unit), ratio, aim, ratio <= most if most else None)
+    met = ratio <= most if most and ratio else None
+    return Row(
+        label, shown(ours, unit), shown(kept, unit), ratio, aim, met, shown(plain, unit) if plain is not None else ""
+    )
 
 
 def seconds(label: str, value: float, *, most: float | None = None) -> Row:
@@ -51,15 +59,19 @@ def seconds(label: str, value: float, *, most: float | None = None) -> Row:
     return Row(label, shown(value, "s"), aim=f"< {most:g} s" if most else "", met=value < most if most else None)
 
 
-def memory(label: str, ours: Memory, bare: Memory | None = None, *, most: float | None = None) -> list[Row]:
+def memory(
+    label: str, ours: Memory, kept: Memory | None = None, *, most: float | None = None, plain: Memory | None = None
+) -> list[Row]:
     """Resident and proportional memory; the aim (MB) is about the resident."""
-    ratio = ours.rss / bare.rss if bare else None
     aim, met = (f"< {most:g} MB", ours.rss < most) if most else ("", None)
-    rows = [Row(f"{label}, RSS", _megabytes(ours.rss), _megabytes(bare.rss) if bare else "", ratio, aim, met)]
-    if ours.pss is not None:
-        other = bare.pss if bare else None
-        proportion = ours.pss / other if other else None
-        rows.append(Row(f"{label}, PSS", _megabytes(ours.pss), _megabytes(other) if other else "", proportion))
+    rows = []
+    for name in ("rss", "pss"):
+        mine, theirs, least = (getattr(held, name) if held else None for held in (ours, kept, plain))
+        if mine is not None:
+            cells = ["" if value is None else _megabytes(value) for value in (mine, theirs, least)]
+            ratio = mine / theirs if theirs else None
+            rows.append(Row(f"{label}, {name.upper()}", cells[0], cells[1], ratio, aim, met, cells[2]))
+        aim, met = "", None
     return rows
 
 
@@ -85,7 +97,7 @@ def render(sections: Sequence[tuple[str, Sequence[Row]]]) -> str:
         if not any(line[1:]):
             out += ["", line[0]]
             continue
-        cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:4], widths[1:4], strict=True))]
-        cells += [line[4].ljust(widths[4]), line[5]]
+        cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:5], widths[1:5], strict=True))]
+        cells += [line[5].ljust(widths[5]), line[6]]
         out.append("  ".join(cells).rstrip())
     return "\n".join(out)

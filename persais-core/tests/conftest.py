@@ -134,3 +134,8 @@ def openai_server(openai_service: ScriptedOpenAI) -> ScriptedOpenAI:
 def database_url(server: str, name: str) -> str:
     """The same server, another database."""
     return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole bots first: they take longest, and at the end one worker would be left alone with them."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)

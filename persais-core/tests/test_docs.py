@@ -15,7 +15,7 @@ import yaml
 from persais_core import checks, cli, settings, supervisor
 from persais_core.domain import examples
 from persais_core.mechanic import graph, preview
-from persais_core.orchestrator import dispatch
+from persais_core.orchestrator import first_turns
 from persais_core.templates import naming
 
 CORE = Path(__file__).resolve().parents[1]
@@ -36,7 +36,7 @@ FACTS = {
         f"watched for {WATCHED}",
         f"within {supervisor.HEALTHY_WITHIN:g} seconds",
         f"below {supervisor.MEMORY_CAP} MB",
-        f"breaks in {supervisor.BROKEN_TURNS} of its first {dispatch.FIRST_TURNS} answers",
+        f"breaks in {supervisor.BROKEN_TURNS} of its first {first_turns.COUNTED} answers",
         f"{supervisor.FAILED_PROBES} health checks in a row",
         f"{preview.IDLE / 60:g} minutes of silence",
         f"at most {examples.MAX_EXAMPLES} examples, of {examples.MAX_TEXT} characters",

@@ -104,6 +104,16 @@ def test_a_webhook_needs_its_secret(bare: pytest.MonkeyPatch) -> None:
     assert settings.load().pages_url == "https://bot.example.org"
 
 
+@pytest.mark.parametrize("secret", ["short", "x" * 31, "x" * 257, "x" * 40 + " ", "é" * 40])
+def test_a_secret_that_can_be_guessed_or_not_be_sent_is_refused_without_being_told(
+    bare: pytest.MonkeyPatch, secret: str
+) -> None:
+    bare.setenv("TELEGRAM_WEBHOOK_SECRET", secret)
+    with pytest.raises(errors.SettingsError, match="TELEGRAM_WEBHOOK_SECRET: must be 32 to 256") as caught:
+        settings.load()
+    assert secret not in str(caught.value)
+
+
 def test_home_is_absolute_wherever_a_child_starts(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bare.setenv("PERSAIS_HOME", "here/../there")
     assert settings.load().persais_home == tmp_path / "there"

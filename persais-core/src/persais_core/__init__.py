@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from persais_core.agents.base import Agent
     from persais_core.db.records import Record
-    from persais_core.domain.chats import Message, Reply, User
+    from persais_core.domain.chats import Button, File, Message, Reply, User
     from persais_core.tools.base import Context, Tool
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "agents.base",
+    "Button": "domain.chats",
     "Context": "tools.base",
+    "File": "domain.chats",
     "Message": "domain.chats",
     "Record": "db.records",
     "Reply": "domain.chats",
@@ -26,7 +28,7 @@ _HOMES = {
     "User": "domain.chats",
 }
 
-__all__ = ["Agent", "Context", "Message", "Record", "Reply", "Tool", "User"]
+__all__ = ["Agent", "Button", "Context", "File", "Message", "Record", "Reply", "Tool", "User"]
 
 
 def __getattr__(name: str) -> Any:

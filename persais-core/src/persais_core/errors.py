@@ -62,6 +62,10 @@ class ForgeError(PersaisError):
     """The place that keeps pull requests refused. The branch is kept."""
 
 
+class ForgeUnavailableError(ForgeError):
+    """The place that keeps pull requests is down, busy or cannot be reached. The same may go well later."""
+
+
 class CoderError(PersaisError):
     """The coding backend failed. The worktree is kept for reading; the change can be retried."""
 

@@ -8,6 +8,7 @@ other base URLs and runs the same code.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from persais_core import errors
 
 TELEGRAM_API_URL = "https://api.telegram.org"
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
+GITHUB_API_URL = "https://api.github.com"
 
 
 # LangGraph reads this when it is imported: a checkpoint then revives plain values alone, never a name of code.
@@ -34,7 +36,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """Postgres with pgvector; unset: the embedded one."""
     database_direct_url: SecretStr | None = None
-    """For LISTEN and migrations, where `database_url` goes through a pooler."""
+    """For LISTEN, migrations and agents' records, where `database_url` goes through a pooler."""
 
     telegram_bot_token: SecretStr | None = None
     """From @BotFather; unset: the local emulator."""
@@ -53,8 +55,25 @@ class Settings(BaseSettings):
     default_model: str = "anthropic/claude-sonnet-4.5"
     classifier_model: str | None = None
     coder_model: str | None = None
+    fallback_models: Annotated[tuple[str, ...], NoDecode] = ()
+    """Models of the same server that are asked, in this order, where the one that was meant gives no answer."""
+    model_prices: Annotated[dict[str, tuple[float, float]], NoDecode] = {}
+    """US dollars per million tokens in and out, by model, for servers that do not tell what a call cost."""
+
+    git_remote_url: str | None = None
+    """https address of the repository that evolves, such as https://github.com/you/my-bot.git; unset: one in a folder
+    of this computer."""
+    github_token: SecretStr | None = None
+    """For `git_remote_url`; needs contents, pull requests and commit statuses of that repository, read and write."""
+    github_api_url: str = GITHUB_API_URL
+    """Another one for GitHub Enterprise, up to and including /api/v3."""
+
+    fly_app_name: str | None = None
+    """Name of the app at Fly.io, which sets it itself; merging is then deploying, and `persais serve` follows it."""
 
     port: int = Field(default=3000, ge=0, le=65535)
+    batch_debounce: float = Field(default=0.7, ge=0, le=5)
+    """Seconds of quiet after which what was said in a chat is answered as one turn; 0: each message by itself."""
     persais_home: Path = Path(".persais")
     aider_venv: Path | None = None
     """aider's own environment; unset: under `persais_home`. Several homes may share one."""
@@ -67,8 +86,16 @@ class Settings(BaseSettings):
     """US dollars that one user may spend on models in 24 hours."""
     watch_seconds: float = Field(default=300.0, ge=0)
     """Seconds for which a new release is watched after it took over, and may still be taken back."""
+    send_limits: bool = True
+    """Whether messages are sent at the pace that Telegram allows; off: as fast as they come, for load tests."""
     emergency_contact_ids: Annotated[frozenset[int], NoDecode] = frozenset()
     """Told when the bot is rolled back or a release is taken back; the admins, where not set."""
+    metrics_token: SecretStr | None = None
+    """What GET /metrics asks for as a bearer token; unset: only neighbours on this machine or network may read it."""
+    log_content: bool = False
+    """Whether the log may hold what people write and what they are answered."""
+    sentry_dsn: SecretStr | None = None
+    """Where errors are reported; needs the extra `obs`."""
 
     @field_validator("allowed_user_ids", "admin_user_ids", "emergency_contact_ids", mode="before")
     @classmethod
@@ -81,7 +108,43 @@ class Settings(BaseSettings):
             return [int(word) for word in words]
         return value
 
-    @field_validator("telegram_api_url", "llm_base_url", "app_base_url")
+    @field_validator("fallback_models", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Accept `a, b c` as well as a list."""
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("model_prices", mode="before")
+    @classmethod
+    def _prices(cls, value: Any) -> Any:
+        """Accept `name=in/out, name=in/out` as well as a mapping."""
+        if not isinstance(value, str):
+            return value
+        prices: dict[str, tuple[float, float]] = {}
+        for entry in value.replace(",", " ").split():
+            # A name may hold both signs: the last ones count.
+            name, _, pair = entry.rpartition("=")
+            tokens_in, slash, tokens_out = pair.partition("/")
+            try:
+                both = float(tokens_in), float(tokens_out)
+            except ValueError:
+                both = (-1.0, -1.0)
+            if not (name and slash and all(0 <= price < 1e6 for price in both)):
+                raise ValueError(
+                    "must be a list such as vendor/model=3/15, in US dollars per million tokens in and out"
+                )
+            prices[name] = both
+        return prices
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _strong_and_sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        """Whoever guesses it can say anything in anybody's name; Telegram takes these characters only."""
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{32,256}", value.get_secret_value()):
+            raise ValueError("must be 32 to 256 letters, digits, _ and -")
+        return value
+
+    @field_validator("telegram_api_url", "llm_base_url", "app_base_url", "github_api_url")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -94,6 +157,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "APP_BASE_URL asks for a webhook, so TELEGRAM_WEBHOOK_SECRET must be set too "
                 "(32 random characters: python -c 'import secrets; print(secrets.token_urlsafe(32))')"
+            )
+        if self.git_remote_url and not self.github_token:
+            raise ValueError(
+                "GIT_REMOTE_URL names a repository at GitHub, so GITHUB_TOKEN must be set too (a fine-grained token "
+                "for it with contents, pull requests and commit statuses, read and write)"
             )
         object.__setattr__(self, "persais_home", self.persais_home.expanduser().resolve())
         return self
@@ -121,12 +189,19 @@ class Settings(BaseSettings):
         key = self.llm_api_key or (None if self.llm_base_url else self.openrouter_api_key)
         return key.get_secret_value() if key else "none"
 
+    def prices_of(self, model: str) -> tuple[float, float] | None:
+        """US dollars for one token in and for one out, where `model_prices` names this model."""
+        prices = self.model_prices.get(model)
+        return (prices[0] / 1e6, prices[1] / 1e6) if prices else None
+
     @property
     def holds_secrets(self) -> bool:
         """Whether anything is set that candidate code must not get: what opens a door beyond this computer."""
         real_bot = self.telegram_bot_token is not None and not is_loopback(self.telegram_api_url)
         real_model = bool(self.llm_api_key and self.llm_base_url) and not is_loopback(self.llm_base_url or "")
-        return real_bot or real_model or self.openrouter_api_key is not None or self.database_is_remote
+        real_forge = self.github_token is not None and not is_loopback(self.github_api_url)
+        others = self.openrouter_api_key is not None or self.database_is_remote
+        return real_bot or real_model or real_forge or others
 
     @property
     def database_is_remote(self) -> bool:
@@ -138,6 +213,25 @@ class Settings(BaseSettings):
         """Every secret value that is set, for redaction and for the decision whether a sandbox is a must."""
         fields = (getattr(self, name) for name in type(self).model_fields)
         return tuple(value.get_secret_value() for value in fields if isinstance(value, SecretStr))
+
+    @property
+    def written_out(self) -> dict[str, str]:
+        """Every setting as text, secrets too, for whoever wants to see that one changed.
+
+        What stands in for a service on this machine gets another address or token at each start, which is no change.
+        """
+        values = {}
+        for name in sorted(set(type(self).model_fields) - {"port"}):
+            value = getattr(self, name)
+            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            if isinstance(value, frozenset):
+                text = " ".join(map(str, sorted(value)))
+            values[name] = "here" if is_loopback(text) else text
+        if is_loopback(self.telegram_api_url):
+            values["telegram_bot_token"] = "here"
+        if not self.database_is_remote:
+            values["database_url"] = values["database_direct_url"] = "here"
+        return values
 
 
 def is_loopback(url: str) -> bool:

@@ -55,8 +55,16 @@ def explain(language: Language, error: errors.PersaisError) -> str:
 
 
 def escaped(text: str) -> str:
-    """Words of a model or a user inside our Markdown, so that no markup of theirs is rendered."""
-    return "".join(f"\\{c}" if c in "\\`*_[]()<>#|~!" else c for c in text)
+    """Words of a model or a user inside our Markdown, so that no markup of theirs is rendered.
+
+    A `<` needs nothing: what looks like HTML is always shown as it stands.
+    """
+    return "".join(f"\\{c}" if c in "\\`*_[]()>#|~!" else c for c in text)
+
+
+def printable(text: str) -> str:
+    """A text on one line that does nothing to a terminal; strangers and models choose some of the words shown."""
+    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
 
 
 def language_of(code: str | None) -> Language:

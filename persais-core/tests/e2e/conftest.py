@@ -58,7 +58,7 @@ async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: 
 def run_persais(*arguments: str, cwd: Path | None = None) -> str:
     """Run a `persais` command that must succeed, and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "persais_core.cli", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "persais_core", *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -13,6 +13,10 @@ from persais_core.testing import live
 async def test_evolve_shows_progress_and_ends_with_the_agent_in_the_chat(tmp_path: Path, aider_venv: Path) -> None:
     async with live.running(PROJECT, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
         home = {"PERSAIS_HOME": str(tmp_path)}
+        early = await persais("evolve", "Tell me the weather", **home)
+        assert early.returncode == 1
+        assert "/start first" in early.stderr
+        await person.send("/start")
         done = await persais("evolve", "--deploy", 'Create an agent "Shout" that answers in upper case', **home)
         assert done.returncode == 0, done.stdout + done.stderr
         for line in ("I will create:", "bot/agents/shout.py", "✅ Tests", "✅ PR is ready!", "🚀 Deployed"):

@@ -19,7 +19,8 @@ def drivers(home: Path) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if str(coder.DRIVER).encode() in (folder / "cmdline").read_bytes():
-                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                watcher = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                parent = Path(f"/proc/{watcher}/stat").read_text().rpartition(")")[2].split()[1]
                 if str(home).encode() in Path(f"/proc/{parent}/cmdline").read_bytes():
                     found.append(int(folder.name))
         except OSError:
@@ -32,6 +33,7 @@ async def test_made_taken_back_and_read_about(tmp_path: Path, aider_venv: Path) 
     async with live.running(PROJECT, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
         nothing = await persais("rollback", "--yes", **home)
         assert (nothing.returncode, "no deployed change" in nothing.stderr) == (1, True)
+        await person.send("/start")
         made = await persais("evolve", "--deploy", 'Create an agent "Shout" that answers in upper case', **home)
         assert made.returncode == 0, made.stdout + made.stderr
         await person.send("/shout hello")

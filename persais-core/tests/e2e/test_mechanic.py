@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from changes import AGENT, a_plan, abort, ask, git, remote, traces
+from changes import AGENT, WITHIN, a_plan, abort, ask, git, remote, traces
 
 import minds
 from persais_core.emulators.telegram.client import ChatClient
@@ -61,14 +61,15 @@ async def test_a_request_that_is_too_long_is_answered_with_the_limit(
     person: ChatClient, mind: minds.Mind, request_text: str
 ) -> None:
     await person.send(request_text)
-    answer = await person.wait_for(lambda m: m.from_bot)
+    answer = await person.wait_for(lambda m: not m.text.startswith("🚨"))
     assert answer.text == "That request has 4,050 characters, and I read at most 4,000. Please say it shorter."
     assert mind.calls == []
 
 
 async def test_mechanic_without_words_only_switches(person: ChatClient, mind: minds.Mind) -> None:
     await person.send("/mechanic    ")
-    assert (await person.wait_for(lambda m: m.from_bot)).text == "🔧 Mechanic mode activated"
+    said = await person.wait_for(lambda m: not m.text.startswith("🚨"))
+    assert said.text == "🔧 Mechanic mode activated"
     assert mind.calls == []
 
 
@@ -155,7 +156,16 @@ async def test_a_coder_that_writes_outside_its_files_is_refused_and_nothing_is_k
 async def test_a_coder_that_changes_nothing_is_told(person: ChatClient, mind: minds.Mind) -> None:
     mind.planner[:] = [a_plan()]
     mind.coder[:] = ["I think it is perfect already."]
-    assert "I think it is perfect already." in (await ask(person, "Change the parrot")).text
+    failed = await ask(person, "Change the parrot")
+    assert "I think it is perfect already." in failed.text
+    # The same plan would bring the same: trying again begins with a new one, made by somebody who knows why.
+    mind.planner[:] = [json.dumps({"decline": "I cannot do that: I cannot do that: it is perfect."})]
+    await person.press(failed, "Retry")
+    told = await person.wait_for(lambda m: m.text == "I cannot do that: it is perfect.", timeout=WITHIN)
+    assert told.id == failed.id
+    asked = json.loads([messages for kind, messages in mind.calls if kind == "plan"][-1][-1]["content"])
+    assert "I think it is perfect already." in asked["earlier"]["failure"]["cause"]
+    assert asked["earlier"]["plan"]["edit"]
 
 
 async def test_a_failed_check_goes_back_to_the_coder_with_its_words(person: ChatClient, mind: minds.Mind) -> None:
@@ -183,6 +193,12 @@ async def test_after_three_rounds_the_card_says_which_checks_fail(
     answer = await ask(person, "Change the parrot")
     assert "After 3 rounds" in answer.text
     assert [kind for kind, _ in mind.calls].count("code") == 3
+    await person.press(answer, "Retry")
+    await person.wait_for(lambda m: m.id == answer.id and "After 3 rounds" not in m.text and "❌" not in m.text)
+    await person.wait_for(lambda m: m.id == answer.id and "Retry" in str(m.buttons), timeout=WITHIN)
+    again = str([messages for kind, messages in mind.calls if kind == "code"][3])
+    assert "An earlier try, which is gone, failed in these checks:" in again
+    assert "F821" in again or "undefined" in again
 
 
 async def test_code_that_reaches_for_the_system_never_runs(

@@ -21,9 +21,16 @@ COMMANDS = {
     "evolve": "Ask the Mechanic for a change and watch it work.",
     "rollback": "Take a deployed change of the running bot back.",
     "audit": "Show who did what with the running bot.",
+    "dead": "Show what kept failing, and have it tried again or dropped.",
     "scaffold": "Make an agent, tool, schema or feature from the templates.",
+    "code": "Let the coder work once on files of your project.",
     "check": "Ask the checks about what you changed by hand.",
+    "sandbox": "Run a program as the tests of a candidate are run: no network, one folder.",
+    "git": "Look into the repository that evolves.",
     "migrate": "Bring the project's tables up to date, or take them back.",
+    "doctor": "Look at everything the bot needs, and say what to do.",
+    "deploy": "Walk the first deploy to Fly.io.",
+    "upgrade": "Take your project to the templates of the installed framework.",
     "serve": "Serve one release of a bot (what `dev` and the container start).",
 }
 
@@ -78,5 +85,3 @@ def main() -> None:
     except errors.PersaisError as error:
         typer.echo(f"persais: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

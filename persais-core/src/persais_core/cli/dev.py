@@ -29,7 +29,7 @@ def dev(
 
     folder = project.resolve()
     config = settings.load(folder)
-    path, remote = workplace.prepare(config, folder)
+    path = workplace.prepare(config, folder)
 
     def ready(desk: Desk, port: int) -> None:
         seconds = time.monotonic() - STARTED
@@ -44,7 +44,6 @@ def dev(
                 config,
                 folder=folder,
                 project=path,
-                remote=remote,
                 make_desk=workplace.desk,
                 tell=typer.echo,
                 host=host,

@@ -25,7 +25,7 @@ def up(
     """Run the migrations the database has not seen."""
     from persais_core.db import app_migrations
 
-    with _project(root) as (project, url):
+    with project_database(root) as (project, url):
         app_migrations.upgrade(url, project, revision)
         typer.echo(f"The database is at {app_migrations.current(url, project) or 'the beginning'}.")
 
@@ -38,7 +38,7 @@ def down(
     """Take migrations back. Tables and columns they made go, with what is in them."""
     from persais_core.db import app_migrations
 
-    with _project(root) as (project, url):
+    with project_database(root) as (project, url):
         app_migrations.downgrade(url, project, revision)
         typer.echo(f"The database is at {app_migrations.current(url, project) or 'the beginning'}.")
 
@@ -48,7 +48,7 @@ def new(message: Annotated[str, typer.Argument(help="What changes, in a few word
     """Write the migration that makes the tables equal to the schemas."""
     from persais_core.db import app_migrations
 
-    with _project(root) as (project, url):
+    with project_database(root) as (project, url):
         made = app_migrations.generate(url, project, message)
         if made is None:
             typer.echo("Nothing to do: the tables are equal to the schemas.")
@@ -61,7 +61,7 @@ def status(root: Root = None) -> None:
     """Show where the database stands and what is missing; exit code 1 when something is."""
     from persais_core.db import app_migrations
 
-    with _project(root) as (project, url):
+    with project_database(root) as (project, url):
         at, newest = app_migrations.current(url, project), app_migrations.head(project)
         typer.echo(f"Database: {at or 'the beginning'}\nProject:  {newest or 'no migrations'}")
         if at != newest:
@@ -82,13 +82,13 @@ def core(root: Root = None) -> None:
     """Bring the framework's own tables up to date, as every start of the bot does; for a release command."""
     from persais_core.db import core_migrations
 
-    with _project(root) as (_, url):
+    with project_database(root) as (_, url):
         core_migrations.prepare(url)
         typer.echo("The framework's tables are up to date.")
 
 
 @contextmanager
-def _project(root: Path | None) -> Iterator[tuple[Path, str]]:
+def project_database(root: Path | None) -> Iterator[tuple[Path, str]]:
     """The project and the direct address of its database, which is started for the time of the block if need be."""
     from persais_core import settings
     from persais_core.db import embedded
@@ -96,7 +96,7 @@ def _project(root: Path | None) -> Iterator[tuple[Path, str]]:
 
     project = engine.project_root(root or Path.cwd()).resolve()
     # Settings and PERSAIS_HOME are relative to the project, wherever in it the command is given.
-    with _inside(project):
+    with inside(project):
         given = settings.load()
     url = given.database_direct_url or given.database_url
     if url is not None:
@@ -112,7 +112,8 @@ def _project(root: Path | None) -> Iterator[tuple[Path, str]]:
 
 
 @contextmanager
-def _inside(folder: Path) -> Iterator[None]:
+def inside(folder: Path) -> Iterator[None]:
+    """Work in a folder while the block lasts."""
     before = Path.cwd()
     os.chdir(folder)
     try:

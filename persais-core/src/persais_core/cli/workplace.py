@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 RESTART = 10.0  # seconds in which a bot that is just being started anew is up again
 
 
-def prepare(config: Settings, project: Path) -> tuple[Path, Path]:
-    """The repository that evolves and its bare remote.
+def prepare(config: Settings, project: Path) -> Path:
+    """The repository that evolves, joined to its remote.
 
     Raises:
         ProjectError: there is no bot project.
     """
-    from persais_core import supervisor
-
     manifest = project / "pyproject.toml"
     if not (project / "bot").is_dir() or not manifest.is_file():
         raise errors.ProjectError(
@@ -38,9 +36,31 @@ def prepare(config: Settings, project: Path) -> tuple[Path, Path]:
         )
     name = str(tomllib.loads(manifest.read_text("utf-8")).get("project", {}).get("name") or project.name)
     config.persais_home.mkdir(parents=True, exist_ok=True)
-    return supervisor.own_repository(
-        project, config.persais_home, name=name, make=lambda folder: _copy(project, folder, name)
-    )
+    return _own_repository(project, config, name)
+
+
+def _own_repository(source: Path, config: Settings, name: str) -> Path:
+    """The repository that evolves, joined to its remote; absolute.
+
+    A project that is the top of a repository of its own is used as it is. One that is not (it lies inside another
+    repository, as persais-app does in the framework's, or came without one, as in an image) is copied to PERSAIS_HOME.
+
+    Raises:
+        GitError: the remote cannot be used.
+    """
+    from persais_core.git import remote, workspace
+    from persais_core.git.bare import BareRepository
+
+    home = config.persais_home
+    project = source if (source / ".git").exists() else home / name
+    if not (project / ".git").exists():
+        _copy(source, project, name)
+    far = remote.configured(config)
+    if far is not None:
+        workspace.connect(project, far)
+    else:
+        BareRepository(home / f"{name}.git").create_from(project)
+    return project
 
 
 def _copy(project: Path, folder: Path, name: str) -> None:
@@ -145,17 +165,17 @@ async def require_bot(database: Database) -> None:
     """
     from sqlalchemy import text
 
-    from persais_core.app import ACTIVE_LOCK
+    from persais_core.queue.activity import WORK_LOCK
 
     look = text(
         "select exists (select from persais.active_release), exists (select from pg_locks where locktype = 'advisory' "
-        "and granted and classid = 0 and objid = :lock "
+        "and granted and classid = :kind and objid = :number "
         "and database = (select oid from pg_database where datname = current_database()))"
     )
     until = time.monotonic() + RESTART
     while True:
         async with database.session() as session:
-            known, works = (await session.execute(look, {"lock": ACTIVE_LOCK})).one()
+            known, works = (await session.execute(look, WORK_LOCK)).one()
         if works:
             return
         if not known or time.monotonic() > until:

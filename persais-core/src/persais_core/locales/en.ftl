@@ -45,6 +45,9 @@ help-admin =
     /deploy, /abort — decide on the change that waits
     /rollback — take the last change back
     /why — where a behaviour comes from
+    /config — which model an agent uses
+    /audit — who did what
+    /dead — what kept failing
 agents =
     { $count ->
         [0] There are no agents yet besides these. /mechanic makes one.
@@ -58,6 +61,11 @@ status =
     Model: { $model }
     Sandbox: { $sandbox }
     Agent: { $agent }
+status-spent = Spent on models in 24 hours: ${ $spent }
+status-resting = ⚠️ Left alone for a moment after failures: { $services }
+share-how = Say which agent and for whom, for example: /visibility echo private. It is private (yours alone) or shared.
+share-private = { $agent } is yours alone now. Others do not see it any more.
+share-shared = { $agent } is there for everybody now.
 status-changes =
     { $count ->
         [0] Open changes: none
@@ -69,6 +77,7 @@ sandbox-enforced = enforced ({ $ways })
 sandbox-limits-only = limits only ({ $reason })
 sandbox-refused = refused ({ $reason })
 warning-unsandboxed = Code of candidates is not isolated on this machine.
+warning-records-closed = Records are closed to agents. Cause: { $cause }.
 warning-safe-mode = Safe mode: the agents made here are switched off, because the bot does not start with them. Cause: { $cause }. /rollback takes the last change back, /mechanic can mend it.
 menu-start = The greeting
 menu-help = What I can do
@@ -91,10 +100,13 @@ mechanic-understood-edit =
 
     I will change:
 mechanic-declined = I cannot do that: { $reason }
+mechanic-answer = 🔧 { $answer }
+mechanic-configured = ✅ { $agent }: { $settings }. In force from its next answer on; /config { $agent } default takes it back.
 mechanic-working = ⏳ Working...
 mechanic-branch = Branch: { $branch }
 mechanic-failed = ❌ It did not work: { $cause }
 mechanic-aborted = Change { $change } was aborted.
+mechanic-replaced = Change { $change } was replaced by change { $by }.
 stage-scaffolding = Skeleton from templates
 stage-coding = Writing the code
 stage-coding-again = Mending the code, round { $round }
@@ -116,8 +128,10 @@ coder-failed = The coder did not finish: { $detail }
 
 card-ready = ✅ PR is ready!
 card-deploying = ⏳ Deploying...
+card-deploying-there = ⏳ { $platform } is redeploying. That takes some minutes; I will tell you when the new version answers.
 card-deployed = 🚀 Deployed
 card-aborted = 🗑 Aborted
+card-replaced = 🗑 Replaced by change { $by }
 card-failed = ❌ Not deployed
 card-branch = Branch: { $branch }
 card-files =
@@ -159,6 +173,7 @@ state-awaiting-approval = waiting for your tap
 state-deploying = deploying
 state-deployed = deployed
 state-aborted = aborted
+state-answered = answered
 state-failed = failed
 
 ## Correcting, taking back, explaining
@@ -214,6 +229,7 @@ emulators-model-does-upper = answers with the message in upper case
 emulators-model-does-lower = answers with the message in lower case
 emulators-model-does-reverse = answers with the message reversed
 emulators-model-beyond = I am the offline model: I know only simple text agents (repeat a message, put a text before or after it, upper or lower case, reversed) and comments in files. For more, set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
+emulators-model-half = I am the offline model and could do only a part of that, one of: { $does }. I would rather do nothing than half of it. Ask for one such thing alone, or set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
 emulators-model-exists = There is an agent { $title } already: /{ $agent }. Say “change the agent { $title }” and what it should do, or choose another name.
 emulators-model-missing = There is no agent { $title } to change. These exist: { $agents }.
 emulators-model-which-text = Which text should the agent add? Put it in quotes, for example "Hello: ".
@@ -242,7 +258,11 @@ preview-ended-time = 👁 Preview ended: the time of { $title } is over. Tap Try
 preview-decided = 👁 Preview ended, as the change was decided on.
 preview-broke = 👁 Preview ended: { $title } was stopped because { $cause }.
 preview-failed = 👁 The preview did not start: { $cause }
-preview-many = { $count } previews are running already; stop one first
+preview-many =
+    { $count ->
+        [one] { $count } preview is running already; stop it first
+       *[other] { $count } previews are running already; stop one first
+    }
 preview-none = There is no preview of that change any more.
 preview-gone = 👁 The preview is not running any more, so nobody has read this. Tap Try on the card to start it again.
 preview-silent = (no answer)
@@ -277,6 +297,13 @@ migration-not-taken-back = ⚠️ The tables could not be brought back to what t
 
 ## What went wrong
 
+error-coder-resting = the coder failed several times in a row and is left alone for half a minute; try again then
+error-forge-resting = the place that keeps pull requests failed several times in a row and is left alone for half a minute; try again then
+error-records-closed = the records cannot be opened safely, so they stay closed; /status says why
+error-share-unknown = there is no agent { $agent } that you could share or hide
+error-share-unowned = nobody owns { $agent }, because no change of this bot made it; it stays shared
+error-model-resting = the model { $model } kept failing and is left alone for half a minute
+error-model-silent = the model answered nothing at all
 error-model-key = the model's server refuses the key; check OPENROUTER_API_KEY or LLM_API_KEY
 error-model-name = the model's server knows no model { $model }; check DEFAULT_MODEL
 error-model-busy = the model's server says that we ask too often; try again soon
@@ -292,6 +319,20 @@ error-called-off = the change was called off meanwhile
 error-changed-meanwhile = the files changed after they were checked; try again
 error-merge-conflict = main has changed meanwhile in { $paths }; ask for the change again
 error-revert-conflict = later changes build on this one; take those back first
+error-merge-conflict-somewhere = main has changed meanwhile in the same places; ask for the change again
+error-merge-protected = main is protected at GitHub, and pull request #{ $number } does not meet its rules; merge it there, or let the token's owner pass the rules
+error-merge-refused = GitHub does not merge pull request #{ $number }; see why on its page and try again
+error-git-no-token = the repository asks who I am; GITHUB_TOKEN is not set
+error-git-token-refused = the repository refuses GITHUB_TOKEN; it may be wrong, expired, or without the right to write contents
+error-git-push-refused = the repository does not take the push ({ $cause })
+error-forge-busy = GitHub says that I ask too often; try again in some minutes
+error-forge-away = GitHub cannot be reached or answers something else; try again later
+error-forge-failed = GitHub fails with status { $status }; try again later
+error-forge-token = GitHub refuses GITHUB_TOKEN; a new one is needed
+error-forge-rights = GITHUB_TOKEN may not do that in { $repository }; it needs contents, pull requests and commit statuses, read and write
+error-forge-missing = GitHub shows no repository { $repository } to GITHUB_TOKEN; check GIT_REMOTE_URL and the token's repositories
+error-forge-moved = { $repository } has moved at GitHub; its new address belongs into GIT_REMOTE_URL
+error-forge-refused = GitHub refuses it: { $cause }
 error-rollback-none = there is no deployed change that could be rolled back
 error-rollback-words = name a commit (at least 7 hex digits) or the number of a change, or nothing
 error-rollback-unknown = no deployed change is called { $what }
@@ -299,4 +340,130 @@ coder-said = The model changed nothing, and said: { $words }
 coder-no-edits = The model answered without changing a file.
 coder-malformed = The model's edits did not fit the files, even after they were sent back.
 coder-token-limit = The model ran into its token limit; ask for a smaller change.
+coder-cost-limit = The coder reached the cost limit before the change was whole. Ask for less, or raise MAX_COST_PER_CHANGE or MAX_COST_PER_DAY.
 coder-timed-out = The coder did not finish in time.
+
+## Alarms and the log of acts
+
+mechanic-own-words = That was written by somebody else, so I take it as something to read and not as a wish. Please say in your own words what is to change.
+tests-not-run = Tests not run: the sandbox is unavailable ({ $cause }). Nothing can be deployed from this; use a Linux with Landlock, or set ALLOW_UNSANDBOXED=1 on a machine without secrets.
+menu-audit = Who did what
+alert-claim = Somebody tries again and again to claim this bot.
+alert-edit = The coder wanted to write where a change may not. Nothing of it was kept.
+alert-gate = The checks refused code that reaches for what it may not.
+alert-sandbox = The sandbox does not hold on this machine; /status says more.
+alert-secret = A key or a password stood in the files of a change. It was not delivered.
+alert-tap = Buttons were tapped by somebody who may not, or that do not exist.
+alert-turn = Something that is no person asked for a change of the bot. It was refused.
+alert-count =
+    { $count ->
+        [one] It happened once.
+       *[other] It happened { $count } times.
+    }
+alert-changes = Changes: { $changes }
+alert-actors = By user: { $actors }
+alert-more = /audit shows the acts.
+audit-title =
+    { $count ->
+        [one] The last act:
+       *[other] The last { $count } acts, newest at the bottom:
+    }
+audit-empty = Nothing like that has been noted.
+audit-bot = the bot
+act-agent-configured = agent configured
+act-agent-shared = agent shared or hidden
+act-coder-began = coder began
+act-coder-ended = coder ended
+act-edit-refused = edit refused
+act-tool-called = tool called
+act-attic-emptied = attic emptied
+act-cap-reached = cost cap reached
+act-change-abort = tapped Abort
+act-change-aborted = change aborted
+act-change-corrected = change corrected
+act-change-deploy = tapped Deploy
+act-change-deploy-drop = tapped Deploy and drop
+act-change-failed = change failed
+act-change-planned = change planned
+act-change-requested = change requested
+act-change-retry = tapped Retry
+act-change-try = tapped Try
+act-checks-failed = checks failed
+act-checks-passed = checks passed
+act-claim = claim
+act-command-refused = command refused
+act-deployed = deployed
+act-gate-refused = code refused
+act-loss-allowed = loss of data allowed
+act-merged = merged
+act-preview-begun = preview begun
+act-pull-request-opened = pull request opened
+act-release-activated = release activated
+act-release-confirmed = release confirmed
+act-rolled-back = rolled back
+act-sandbox-refused = candidate not run
+act-sandbox-weak = sandbox does not hold
+act-secret-found = secret found
+act-settings-changed = settings changed
+act-stranger-refused = stranger turned away
+act-tables-changed = tables changed
+act-tables-dropped = tables dropped
+act-tables-taken-back = tables taken back
+act-taken-back = release taken back
+act-tap = tap
+act-turn-refused = wish refused
+
+## Settings of agents
+
+config-list = How each agent is set:
+config-usage = `/config AGENT model=NAME temperature=0 max_tokens=500 enabled=no keywords=one,two` sets what it names, `/config AGENT model=default` takes one setting back, `/config AGENT default` all of them. temperature is 0 to 2.
+config-done = ✅ { $agent }: { $settings }. In force from its next answer on.
+config-refused = Nothing was changed: { $cause }.
+config-model = model { $model }
+config-temperature = temperature { $temperature }
+config-max-tokens =
+    { $count ->
+        [one] at most { $count } token
+       *[other] at most { $count } tokens
+    }
+config-keywords = keywords { $keywords }
+config-on = switched on
+config-off = switched off
+config-usual = as usual
+config-back = { $setting } as usual
+error-config-no-agent = there is no agent { $agent }; there are { $agents }
+error-config-mechanic = the Mechanic's model is CODER_MODEL in the settings of the bot
+error-config-master = Master cannot be switched off, since it answers when no other agent does
+error-config-model = the model { $model } does not answer with these settings ({ $cause })
+
+## Set aside
+
+set-aside = ⚠️ I could not do that: something unexpected went wrong twice. It is kept, and an admin can have it tried again.
+set-aside-message = ⚠️ One of my messages to you could not be delivered. It is kept, and an admin can have it sent again.
+dead-none = Nothing is waiting here: whatever was asked for was done, or is being done.
+dead-list = Set aside, because it kept failing:
+dead-more =
+    { $count ->
+        [one] This is the oldest one; there are more.
+       *[other] These are the { $count } oldest; there are more.
+    }
+dead-tries =
+    { $count ->
+        [one] { $count } try
+       *[other] { $count } tries
+    }
+dead-how = Say /dead, /dead retry 3 or /dead drop 3, with the number of a letter.
+dead-retried = Letter { $letter } is being tried again.
+dead-dropped = Letter { $letter } was dropped; it stays on record.
+dead-button-retry = Retry { $letter }
+dead-button-drop = Drop { $letter }
+dead-kind-turn = a message without an answer
+dead-kind-send = a message that was not delivered
+dead-kind-change = work on a change
+dead-kind-migration = a change of the tables
+dead-kind-update = something the bot could not read
+dead-kind-job = a job
+error-dead-unknown = no letter { $letter } is waiting; /dead shows those that are
+error-dead-only-drop = letter { $letter } holds nothing that could be tried again; /dead drop { $letter } drops it
+act-dead-letter-retried = set-aside work tried again
+act-dead-letter-dropped = set-aside work dropped

@@ -45,6 +45,9 @@ help-admin =
     /deploy, /abort — решить об изменении, которое ждёт
     /rollback — вернуть последнее изменение назад
     /why — откуда взялось поведение
+    /config — какой моделью отвечает агент
+    /audit — кто что сделал
+    /dead — что не получилось
 agents =
     { $count ->
         [0] Других агентов пока нет. /mechanic сделает нового.
@@ -59,6 +62,11 @@ status =
     Модель: { $model }
     Песочница: { $sandbox }
     Агент: { $agent }
+status-spent = Потрачено на модели за сутки: ${ $spent }
+status-resting = ⚠️ После сбоев пока не тревожу: { $services }
+share-how = Скажите, какой агент и для кого, например: /visibility echo private. Бывает private (только ваш) и shared (общий).
+share-private = Агент { $agent } теперь только ваш, другие его не видят.
+share-shared = Агент { $agent } теперь доступен всем.
 status-changes =
     { $count ->
         [0] Открытых изменений: нет
@@ -70,6 +78,7 @@ sandbox-enforced = действует ({ $ways })
 sandbox-limits-only = только ограничения ресурсов ({ $reason })
 sandbox-refused = недоступна ({ $reason })
 warning-unsandboxed = Код кандидатов на этой машине не изолирован.
+warning-records-closed = Записи закрыты для агентов. Причина: { $cause }.
 warning-safe-mode = Безопасный режим: сделанные здесь агенты выключены, потому что с ними бот не запускается. Причина: { $cause }. /rollback вернёт последнее изменение назад, /mechanic может исправить.
 menu-start = Приветствие
 menu-help = Что я умею
@@ -97,10 +106,13 @@ mechanic-understood-edit =
 
     Изменю:
 mechanic-declined = Этого я сделать не могу: { $reason }
+mechanic-answer = 🔧 { $answer }
+mechanic-configured = ✅ { $agent }: { $settings }. Действует со следующего ответа; /config { $agent } default вернёт как было.
 mechanic-working = ⏳ Работаю...
 mechanic-branch = Ветка: { $branch }
 mechanic-failed = ❌ Не получилось: { $cause }
 mechanic-aborted = Изменение { $change } отменено.
+mechanic-replaced = Вместо изменения { $change } теперь изменение { $by }.
 stage-scaffolding = Каркас из шаблонов
 stage-coding = Пишу код
 stage-coding-again = Исправляю код, раунд { $round }
@@ -126,8 +138,10 @@ coder-failed = Кодер не справился: { $detail }
 
 card-ready = ✅ PR готов!
 card-deploying = ⏳ Развёртываю...
+card-deploying-there = ⏳ { $platform } разворачивает новую версию. Это займёт несколько минут; я скажу, когда она ответит.
 card-deployed = 🚀 Развёрнуто
 card-aborted = 🗑 Отменено
+card-replaced = 🗑 Заменено изменением { $by }
 card-failed = ❌ Не развёрнуто
 card-branch = Branch: { $branch }
 card-files =
@@ -171,6 +185,7 @@ state-awaiting-approval = ждёт вашего нажатия
 state-deploying = развёртывается
 state-deployed = развёрнуто
 state-aborted = отменено
+state-answered = отвечено
 state-failed = не удалось
 
 ## Поправить, вернуть, объяснить
@@ -226,6 +241,7 @@ emulators-model-does-upper = отвечает сообщением заглав�
 emulators-model-does-lower = отвечает сообщением строчными буквами
 emulators-model-does-reverse = отвечает сообщением задом наперёд
 emulators-model-beyond = Я офлайн-модель: умею только простых текстовых агентов (повторить сообщение, добавить текст до или после него, заглавные или строчные буквы, задом наперёд) и комментарии в файлах. Для остального задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите снова.
+emulators-model-half = Я офлайн-модель и сделаю только часть этого, что-то одно: { $does }. Лучше ничего, чем половина. Попросите об одном из этого, или задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите заново.
 emulators-model-exists = Агент { $title } уже есть: /{ $agent }. Напишите «измени агента { $title }» и что он должен делать, или выберите другое имя.
 emulators-model-missing = Агента { $title } нет, менять нечего. Есть такие: { $agents }.
 emulators-model-which-text = Какой текст агент должен добавлять? Напишите его в кавычках, например "Привет: ".
@@ -254,7 +270,12 @@ preview-ended-time = 👁 Предпросмотр окончен: время { 
 preview-decided = 👁 Предпросмотр окончен: по изменению принято решение.
 preview-broke = 👁 Предпросмотр окончен: { $title } остановлен, причина: { $cause }.
 preview-failed = 👁 Предпросмотр не запустился: { $cause }
-preview-many = уже идут предпросмотры ({ $count }); сначала остановите один
+preview-many =
+    { $count ->
+        [one] уже идёт { $count } предпросмотр; сначала остановите его
+        [few] уже идут { $count } предпросмотра; сначала остановите один
+       *[other] уже идут { $count } предпросмотров; сначала остановите один
+    }
 preview-none = Предпросмотра этого изменения больше нет.
 preview-gone = 👁 Предпросмотр больше не идёт, поэтому это никто не прочёл. Кнопка «Попробовать» на карточке запустит его снова.
 preview-silent = (нет ответа)
@@ -289,6 +310,13 @@ migration-not-taken-back = ⚠️ Вернуть таблицы к прежне�
 
 ## Что пошло не так
 
+error-coder-resting = программист несколько раз подряд не справился сам по себе, и я полминуты его не тревожу; попробуйте потом
+error-forge-resting = сервис с пул-реквестами несколько раз подряд не ответил, и я полминуты его не тревожу; попробуйте потом
+error-records-closed = записи нельзя открыть безопасно, поэтому они остаются закрытыми; почему — скажет /status
+error-share-unknown = агента { $agent }, которого вы могли бы скрыть или показать, нет
+error-share-unowned = у агента { $agent } нет владельца: его не создавало ни одно изменение; он остаётся общим
+error-model-resting = модель { $model } раз за разом не отвечает, и я полминуты её не тревожу
+error-model-silent = модель ничего не ответила
 error-model-key = сервер модели не принимает ключ; проверьте OPENROUTER_API_KEY или LLM_API_KEY
 error-model-name = сервер модели не знает модели { $model }; проверьте DEFAULT_MODEL
 error-model-busy = сервер модели говорит, что мы спрашиваем слишком часто; попробуйте чуть позже
@@ -304,6 +332,20 @@ error-called-off = изменение тем временем отменили
 error-changed-meanwhile = файлы изменились после проверки; попробуйте ещё раз
 error-merge-conflict = main тем временем изменился в { $paths }; попросите об изменении ещё раз
 error-revert-conflict = на этом изменении построены более поздние; сначала верните назад их
+error-merge-conflict-somewhere = основная ветка тем временем изменилась в тех же местах; попросите об изменении ещё раз
+error-merge-protected = основная ветка на GitHub защищена, и запрос на слияние №{ $number } не отвечает её правилам; слейте его там сами или разрешите владельцу токена обходить правила
+error-merge-refused = GitHub не сливает запрос №{ $number }; посмотрите причину на его странице и попробуйте снова
+error-git-no-token = репозиторий спрашивает, кто я; GITHUB_TOKEN не задан
+error-git-token-refused = репозиторий не принимает GITHUB_TOKEN; возможно, он неверен, истёк или не даёт права записи
+error-git-push-refused = репозиторий не принимает отправленное ({ $cause })
+error-forge-busy = GitHub отвечает, что запросов слишком много; попробуйте через несколько минут
+error-forge-away = GitHub недоступен или отвечает не то; попробуйте позже
+error-forge-failed = GitHub отвечает ошибкой { $status }; попробуйте позже
+error-forge-token = GitHub не принимает GITHUB_TOKEN; нужен новый
+error-forge-rights = GITHUB_TOKEN не даёт на это права в { $repository }; нужны чтение и запись для содержимого, запросов на слияние и статусов коммитов
+error-forge-missing = GitHub не показывает репозиторий { $repository } по этому GITHUB_TOKEN; проверьте GIT_REMOTE_URL и список репозиториев токена
+error-forge-moved = репозиторий { $repository } на GitHub переехал; впишите новый адрес в GIT_REMOTE_URL
+error-forge-refused = GitHub отказывает: { $cause }
 error-rollback-none = нет развёрнутого изменения, которое можно вернуть назад
 error-rollback-words = назовите коммит (не меньше 7 шестнадцатеричных цифр), номер изменения или ничего
 error-rollback-unknown = развёрнутого изменения { $what } нет
@@ -311,4 +353,134 @@ coder-said = Модель ничего не изменила и сказала: 
 coder-no-edits = Модель ответила, не изменив ни одного файла.
 coder-malformed = Правки модели не подошли к файлам, даже после повторной просьбы.
 coder-token-limit = Модель упёрлась в предел токенов; попросите изменение поменьше.
+coder-cost-limit = Кодер исчерпал лимит расходов, не закончив изменение. Попросите меньше или увеличьте MAX_COST_PER_CHANGE или MAX_COST_PER_DAY.
 coder-timed-out = Кодер не уложился в отведённое время.
+
+## Тревоги и журнал действий
+
+mechanic-own-words = Это написал кто-то другой, поэтому для меня это просто текст, а не просьба. Скажите, пожалуйста, своими словами, что нужно изменить.
+tests-not-run = Тесты не запускались: песочница недоступна ({ $cause }). Развернуть из этого ничего нельзя; нужен Linux с Landlock или ALLOW_UNSANDBOXED=1 на машине без секретов.
+menu-audit = Кто что сделал
+alert-claim = Кто-то раз за разом пытается присвоить этого бота.
+alert-edit = Программист хотел записать туда, куда изменению нельзя. Ничего из этого не сохранено.
+alert-gate = Проверки отклонили код, который тянется к запрещённому.
+alert-sandbox = Песочница на этой машине не держит; подробнее — в /status.
+alert-secret = В файлах изменения нашёлся ключ или пароль. Оно не выпущено.
+alert-tap = Кнопки нажимал тот, кому нельзя, или таких кнопок нет.
+alert-turn = Изменить бота попросил не человек. В этом отказано.
+alert-count =
+    { $count ->
+        [one] Это случилось { $count } раз.
+        [few] Это случилось { $count } раза.
+       *[many] Это случилось { $count } раз.
+    }
+alert-changes = Изменения: { $changes }
+alert-actors = Пользователь: { $actors }
+alert-more = Все действия — в /audit.
+audit-title =
+    { $count ->
+        [one] Последнее { $count } действие, новое внизу:
+        [few] Последние { $count } действия, новые внизу:
+       *[many] Последние { $count } действий, новые внизу:
+    }
+audit-empty = Ничего такого в журнале нет.
+audit-bot = бот
+act-agent-configured = агент настроен
+act-agent-shared = изменена видимость агента
+act-coder-began = программист начал
+act-coder-ended = программист закончил
+act-edit-refused = правка отклонена
+act-tool-called = вызван инструмент
+act-attic-emptied = чердак очищен
+act-cap-reached = достигнут предел расходов
+act-change-abort = нажата кнопка Abort
+act-change-aborted = изменение отменено
+act-change-corrected = изменение уточнено
+act-change-deploy = нажата кнопка Deploy
+act-change-deploy-drop = нажата кнопка Deploy and drop
+act-change-failed = изменение не удалось
+act-change-planned = изменение спланировано
+act-change-requested = запрошено изменение
+act-change-retry = нажата кнопка «Повторить»
+act-change-try = нажата кнопка «Попробовать»
+act-checks-failed = проверки не пройдены
+act-checks-passed = проверки пройдены
+act-claim = попытка присвоить бота
+act-command-refused = команда отклонена
+act-deployed = развёрнуто
+act-gate-refused = код отклонён
+act-loss-allowed = разрешена потеря данных
+act-merged = слито в main
+act-preview-begun = начат предпросмотр
+act-pull-request-opened = открыт pull request
+act-release-activated = версия начала работу
+act-release-confirmed = версия подтверждена
+act-rolled-back = откат
+act-sandbox-refused = кандидат не запущен
+act-sandbox-weak = песочница не держит
+act-secret-found = найден секрет
+act-settings-changed = изменены настройки
+act-stranger-refused = отказано незнакомцу
+act-tables-changed = таблицы изменены
+act-tables-dropped = таблицы удалены
+act-tables-taken-back = таблицы возвращены
+act-taken-back = версия возвращена
+act-tap = нажатие кнопки
+act-turn-refused = просьба отклонена
+
+## Настройки агентов
+
+config-list = Как настроены агенты:
+config-usage = `/config АГЕНТ model=ИМЯ temperature=0 max_tokens=500 enabled=no keywords=раз,два` задаёт названное, `/config АГЕНТ model=default` возвращает одну настройку, `/config АГЕНТ default` — все. temperature — от 0 до 2.
+config-done = ✅ { $agent }: { $settings }. Действует со следующего ответа.
+config-refused = Ничего не изменилось: { $cause }.
+config-model = модель { $model }
+config-temperature = температура { $temperature }
+config-max-tokens =
+    { $count ->
+        [one] не больше { $count } токена
+       *[other] не больше { $count } токенов
+    }
+config-keywords = ключевые слова { $keywords }
+config-on = включён
+config-off = выключен
+config-usual = как обычно
+config-back = { $setting } как обычно
+error-config-no-agent = агента { $agent } нет; есть { $agents }
+error-config-mechanic = модель Механика — это CODER_MODEL в настройках бота
+error-config-master = Мастера нельзя выключить: он отвечает, когда больше некому
+error-config-model = модель { $model } с такими настройками не отвечает ({ $cause })
+
+## Отложенное
+
+set-aside = ⚠️ Не получилось: дважды случилась непредвиденная ошибка. Запрос сохранён, администратор может повторить его.
+set-aside-message = ⚠️ Одно из моих сообщений не удалось доставить. Оно сохранено, администратор может отправить его ещё раз.
+dead-none = Здесь пусто: всё, о чём просили, сделано или делается.
+dead-list = Отложено, потому что раз за разом не получалось:
+dead-more =
+    { $count ->
+        [one] Здесь { $count } самая старая запись; есть и другие.
+        [few] Здесь { $count } самые старые записи; есть и другие.
+       *[other] Здесь { $count } самых старых записей; есть и другие.
+    }
+dead-tries =
+    { $count ->
+        [one] { $count } попытка
+        [few] { $count } попытки
+       *[other] { $count } попыток
+    }
+dead-how = Напишите /dead, /dead retry 3 или /dead drop 3, где 3 — номер записи.
+dead-retried = Запись { $letter }: пробую ещё раз.
+dead-dropped = Запись { $letter } снята; она остаётся в истории.
+dead-button-retry = Повторить { $letter }
+dead-button-drop = Снять { $letter }
+dead-kind-turn = сообщение без ответа
+dead-kind-send = недоставленное сообщение
+dead-kind-change = работа над изменением
+dead-kind-migration = изменение таблиц
+dead-kind-update = то, что бот не смог прочитать
+dead-kind-job = задание
+error-dead-unknown = записи { $letter } среди отложенного нет; /dead покажет, что есть
+error-dead-only-drop = в записи { $letter } нечего повторять; её можно снять: /dead drop { $letter }
+act-dead-letter-retried = отложенное повторено
+act-dead-letter-dropped = отложенное снято

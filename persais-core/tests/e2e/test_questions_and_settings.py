@@ -1,0 +1,65 @@
+"""What one may say to the Mechanic that is no wish for a change: questions, and settings of agents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from changes import WITHIN, rows
+
+import minds
+from persais_core.emulators.telegram.client import ChatClient
+from persais_core.testing import live
+
+
+@pytest.fixture
+async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
+    mind.forget()
+    async with bot.person() as somebody:
+        await somebody.send("/mechanic")
+        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
+        yield somebody
+    mind.forget()
+
+
+def from_what_it_saw(messages: list[dict[str, Any]]) -> str:
+    """An answer that could not be given without the tool."""
+    first = str(messages[-1]["content"])
+    return json.dumps({"understood": "A question", "answer": f"It has a parrot: {'class Parrot' in first}."})
+
+
+async def test_a_question_is_answered_by_the_model_with_its_tools_and_makes_no_change(
+    bot: live.Live, person: ChatClient, mind: minds.Mind
+) -> None:
+    mind.planner[:] = [minds.tool_call("manage_git", action="show", path="bot/agents/parrot.py"), from_what_it_saw]
+    await person.send("What is in the file of the parrot?")
+    answer = await person.wait_for(lambda m: m.text.startswith("🔧 It has"), timeout=WITHIN)
+    assert answer.text == "🔧 It has a parrot: True."
+    assert rows(bot, "select state, branch from persais.changes order by id desc limit 1") == [("answered", None)]
+
+
+async def test_an_agent_is_set_in_words_and_by_command_from_the_next_turn_on(
+    bot: live.Live, person: ChatClient, mind: minds.Mind
+) -> None:
+    await person.send("Let the parrot use vendor/tiny-1 with temperature 0")
+    done = await person.wait_for(lambda m: m.text.startswith(("✅ parrot", "I cannot")), timeout=WITHIN)
+    assert "model vendor/tiny-1" in done.text
+    assert "temperature 0" in done.text
+    await person.send("/config parrot enabled=no")
+    assert "switched off" in (await person.wait_for(lambda m: m.text.startswith("✅ parrot: "))).text
+    await person.send("/parrot hello")
+    await person.wait_for(lambda m: "no command /parrot" in m.text)
+    await person.send("/config parrot default")
+    assert "as usual" in (await person.wait_for(lambda m: "as usual" in m.text)).text
+    await person.send("/parrot hello")
+    await person.wait_for(lambda m: m.text == "hello")
+    assert rows(bot, "select count(*) from persais.agent_config") == [(0,)]
+
+
+async def test_what_cannot_be_set_is_declined_in_the_owners_words(person: ChatClient, mind: minds.Mind) -> None:
+    mind.planner[:] = [json.dumps({"understood": "x", "configure": {"agent": "nobody", "temperature": 1}})]
+    await person.send("Set nobody to temperature 1")
+    declined = await person.wait_for(lambda m: m.text.startswith("I cannot do that"), timeout=WITHIN)
+    assert "there is no agent nobody" in declined.text
