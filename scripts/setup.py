@@ -28,7 +28,7 @@ def main():
         return
     started = time.monotonic()
     python = interpreter()
-    tell("Setting up .venv/ (about 600 MB; once). Interpreter: " + python)
+    tell("Setting up .venv/ (about 750 MB; once). Interpreter: " + python)
     STAMP.unlink() if STAMP.is_file() else None
     if not is_usable(VENV / "bin" / "python"):
         shutil.rmtree(VENV, ignore_errors=True)
