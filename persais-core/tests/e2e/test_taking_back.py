@@ -160,7 +160,8 @@ async def test_abort_in_any_state_leaves_nothing(
 async def test_a_diff_is_read_in_the_chat(person: ChatClient, mind: minds.Mind) -> None:
     card = await ask(person, 'Create an agent "Longer" that answers with the text reversed')
     await person.press(card, "Diff")
-    shown = await person.wait_for(lambda m: "bot/agents/longer.py" in m.text, timeout=WITHIN)
+    shown = await person.wait_for(lambda m: any(e.type == "pre" for e in m.entities), timeout=WITHIN)
+    assert "bot/agents/longer.py" in shown.text
     assert any(entity.type == "pre" and entity.language == "diff" for entity in shown.entities)
     await abort(person, card)
 

@@ -482,3 +482,16 @@ async def test_nothing_that_a_worktree_or_its_repository_names_is_ever_run(place
     await place.remote.revert(merged, "Revert")
     await place.repository.remove_worktree(BRANCH, tree)
     assert not ran.exists(), ran.read_text()
+
+
+async def test_locks_that_a_killed_process_left_hold_nobody_up(place: Place) -> None:
+    tree = await worktree(place)
+    (tree / "new.txt").write_text("new\n")
+    (place.project / f".git/refs/heads/{BRANCH}.lock").touch()
+    (place.project / ".git/refs/remotes/persais").mkdir(parents=True, exist_ok=True)
+    (place.project / ".git/refs/remotes/persais/main.lock").touch()
+    (place.remote.path / "refs/heads/main.lock").touch()
+    head = await place.repository.commit(BRANCH, place.base, tree, ("new.txt",), "New")
+    await place.repository.push(BRANCH)
+    merged = await place.remote.merge(head, "Merge")
+    assert await place.repository.main() == merged

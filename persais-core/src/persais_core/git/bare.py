@@ -54,6 +54,7 @@ class BareRepository:
         try:
             repo = pygit2.Repository(str(self.path))
             with _file_lock(self.path / "persais.lock"):
+                commits.unlock([self.path / f"{MAIN}.lock"])
                 ours = repo[repo.references[MAIN].target].peel(pygit2.Commit)
                 theirs = repo[head].peel(pygit2.Commit)
                 if repo.merge_base(ours.id, theirs.id) == theirs.id:
@@ -84,6 +85,7 @@ class BareRepository:
             try:
                 repo = pygit2.Repository(str(self.path))
                 with _file_lock(self.path / "persais.lock"):
+                    commits.unlock([self.path / f"{MAIN}.lock"])
                     made = commits.undo(repo, str(repo.references[MAIN].target), merge, message)
                     repo.references[MAIN].set_target(made)
                     return made

@@ -1,14 +1,17 @@
-"""Making commits: who makes them, and the one that takes a merge back."""
+"""Making commits: who makes them, the one that takes a merge back, and what a killed maker leaves behind."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 import pygit2
 
 from persais_core import errors
 
 AUTHOR = ("Persais", "persais@localhost")
+PATIENCE = 2.0  # seconds; libgit2 holds a lock for moments
 
 
 def signatures() -> tuple[pygit2.Signature, pygit2.Signature]:
@@ -28,3 +31,16 @@ def undo(repo: pygit2.Repository, main: str, merge: str, message: str) -> str:
     if tree == head.tree.id:
         return main  # taken back already
     return str(repo.create_commit(None, *signatures(), message, tree, [head.id]))
+
+
+def unlock(locks: Iterable[Path]) -> None:
+    """Remove libgit2's locks on references that a killed process left; one that somebody holds is waited for. Blocks.
+
+    Args:
+        locks: files of references that nobody but us writes, and we one at a time.
+    """
+    for lock in locks:
+        until = time.monotonic() + PATIENCE
+        while lock.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        lock.unlink(missing_ok=True)

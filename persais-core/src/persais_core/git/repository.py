@@ -64,6 +64,9 @@ class Repository:
         """One writer at a time, across processes; git's own lock files would only fail the second."""
         with (Path(self._repo.path) / "persais.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            references = Path(self._repo.path) / "refs"
+            for place in (f"remotes/{REMOTE}", "heads/feat"):
+                commits.unlock((references / place).rglob("*.lock"))
             yield
 
     async def remote(self) -> str:
