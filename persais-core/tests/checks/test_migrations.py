@@ -116,7 +116,8 @@ async def test_a_table_goes_only_when_the_changed_file_declared_it_before(
     await check(make({NOTES: SOURCE}))
     tables.run(own_url, kept[-1].safe.up)
     renamed = SOURCE.replace('"agent_notes"', '"agent_papers"')
-    await check(make({NOTES: renamed}, {NOTES: SOURCE}))
+    verdict = await check(make({NOTES: renamed}, {NOTES: SOURCE}))
+    assert verdict.passed, text(verdict)
     assert [(step.kind, step.table) for step in kept[-1].operations] == [
         ("add-table", "agent_papers"),
         ("drop-table", "agent_notes"),
