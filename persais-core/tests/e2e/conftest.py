@@ -12,6 +12,7 @@ import pytest
 
 import minds
 from persais_core.coders.aider import AiderCoder
+from persais_core.emulators.telegram import ChatClient
 from persais_core.testing import live
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,6 +54,17 @@ async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: 
         DEFAULT_MODEL="test-model",
     ) as running:
         yield running
+
+
+@pytest.fixture
+async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
+    """Somebody who speaks with the Mechanic; the model says what it always says, before and after."""
+    mind.forget()
+    async with bot.person() as somebody:
+        await somebody.send("/mechanic")
+        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
+        yield somebody
+    mind.forget()
 
 
 def run_persais(*arguments: str, cwd: Path | None = None) -> str:

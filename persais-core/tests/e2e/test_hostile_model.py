@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
 from changes import AGENT, a_plan, ask, git, newest, remote, rows
 
 import minds
@@ -34,16 +32,6 @@ CLOSED = (
     "Dockerfile",
     "../outside.py",
 )
-
-
-@pytest.fixture
-async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
-    mind.forget()
-    async with bot.person() as somebody:
-        await somebody.send("/mechanic")
-        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
-        yield somebody
-    mind.forget()
 
 
 def noted(bot: live.Live, after: int) -> list[tuple[str, str, str | None, dict[str, object]]]:

@@ -49,16 +49,6 @@ async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: 
         yield running
 
 
-@pytest.fixture
-async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
-    mind.forget()
-    async with bot.person() as somebody:
-        await somebody.send("/mechanic")
-        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
-        yield somebody
-    mind.forget()
-
-
 async def ask(person: ChatClient, request: str) -> ChatMessage:
     """Ask for a change and return the card, or the message that says why there is none."""
     await person.send(request)

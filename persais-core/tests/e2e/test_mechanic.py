@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,6 @@ from persais_core.testing import live
 
 def project_of(bot: live.Live) -> Path:
     return bot.home.parent / "project"
-
-
-@pytest.fixture
-async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
-    mind.forget()
-    async with bot.person() as somebody:
-        await somebody.send("/mechanic")
-        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
-        yield somebody
-    mind.forget()
 
 
 async def test_a_comment_asked_for_ends_in_a_pull_request_that_changes_that_file_only(

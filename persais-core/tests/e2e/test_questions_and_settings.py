@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from changes import WITHIN, rows
 
 import minds
 from persais_core.emulators.telegram.client import ChatClient
 from persais_core.testing import live
-
-
-@pytest.fixture
-async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
-    mind.forget()
-    async with bot.person() as somebody:
-        await somebody.send("/mechanic")
-        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
-        yield somebody
-    mind.forget()
 
 
 def from_what_it_saw(messages: list[dict[str, Any]]) -> str:

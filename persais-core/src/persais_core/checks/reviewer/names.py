@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ class Scope:
     is_brackets: bool = False
 
 
-class Names:
+class Names(ABC):
     """The file that is read, and the scopes we are in.
 
     `modules` maps a local name to the module it is bound to, `names` maps it to `module.name`; everything else that is
@@ -394,22 +395,22 @@ class Names:
 
     # --- what is said further up ---
 
+    @abstractmethod
     def expression(self, node: ast.expr) -> None:
         """Judge an expression and all that is in it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mention(self, node: ast.expr) -> None:
         """Judge a name, or a dotted name, that is not passed on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def field(self, node: ast.Call, *, is_dataclass: bool) -> None:
         """Judge `Field(…)`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pieces(self, node: ast.AST) -> None:
         """Judge all that a node is made of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def statement(self, node: ast.stmt) -> None:
         """Judge a statement."""
-        raise NotImplementedError
