@@ -25,7 +25,9 @@ def read(raw: Raw) -> Incoming | None:
     return parse(raw.payload, bot_id=raw.bot_id)
 
 
-def calls(text: str) -> str | None:
+def calls(text: str, holder: str | None) -> str | None:
+    if holder == "mechanic":  # lets nobody be called away
+        return None
     return next((agent for word, agent in AGENTS.items() if word in text.split()), None)
 
 
@@ -137,6 +139,25 @@ async def test_a_turn_ends_before_whatever_wants_something_else(
     for one in said:
         text, fields = one if isinstance(one, tuple) else (one, {})
         await (lane.taps(text[1:-1]) if text.startswith("[") else lane.says(text, **fields))
+    assert await turns(database, sql) == expected
+
+
+@pytest.mark.parametrize(
+    ("holder", "expected"),
+    [
+        ("mechanic", ["Make me an agent + that writes a poem + of four lines"]),
+        ("poet", ["Make me an agent + that writes a poem + of four lines"]),
+        ("clerk", ["Make me an agent", "that writes a poem + of four lines"]),
+    ],
+)
+async def test_a_word_that_calls_whoever_holds_the_lane_or_that_they_need_not_heed_ends_no_turn(
+    database: Database, sql: psycopg.AsyncConnection, lane: Group, holder: str, expected: list[str]
+) -> None:
+    await lane.says("earlier")
+    assert await turns(database, sql) == ["earlier"]
+    await sql.execute("update persais.turns set agent = %s", (holder,))
+    for text in ("Make me an agent", "that writes a poem", "of four lines"):
+        await lane.says(text)
     assert await turns(database, sql) == expected
 
 

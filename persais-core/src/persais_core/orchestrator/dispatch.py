@@ -16,6 +16,8 @@ from structlog.contextvars import bound_contextvars
 
 from persais_core import audit, errors, texts
 from persais_core.agents.config import AgentConfigs
+from persais_core.agents.registry import MASTER
+from persais_core.agents.visibility import BUILT_IN
 from persais_core.channels import presence
 from persais_core.channels.base import Channel, Incoming, Press
 from persais_core.channels.telegram.parse import parse
@@ -83,7 +85,9 @@ class Dispatch:
         self._metrics, self._log_content = metrics, log_content
         self._lanes = Lanes(database, read=_parsed, calls=self._called, debounce=debounce)
 
-    def _called(self, text: str) -> str | None:
+    def _called(self, text: str, holder: str | None) -> str | None:
+        if holder in BUILT_IN and holder != MASTER:
+            return None  # what is said to the Mechanic names other agents all the time; see `classify`
         found = self._orchestrator.registry.by_keyword(text)
         return found.name if found else None
 

@@ -5,13 +5,15 @@ turn and a job of its own (see `inbox`), so nothing hangs on a process that gath
 waits until the lane has been quiet for a moment, takes over the messages of the turns right behind it, and closes: from
 then on it is answered as it is, also by whoever repeats it after a kill. The turns it took over never existed.
 
-A turn ends before whatever wants something else: a command, a button, a word that calls another agent, an answer to
-another message, another person. What comes while a turn is being answered waits for the next one.
+A turn ends before whatever wants something else: a command, a button, a word that calls another agent than the one who
+holds the lane, an answer to another message, another person. What comes while a turn is being answered waits for the
+next one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +51,13 @@ _CLOSE = (
     "returning u.id) "
     "select (select count(*) from taken) as taken from mine"
 )
+_HOLDER = (
+    "select agent from persais.turns where chat_id = %(chat)s and topic_id = %(topic)s and id < %(turn)s "
+    "and agent is not null order by id desc limit 1"
+)
+
+Calls = Callable[[str, str | None], str | None]
+"""The agent that a text calls by one of its keywords, if any, in a lane that the second one holds."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class Lanes:
 
     Args:
         read: what an update says; None where nothing can be read in it.
-        calls: the agent that a text calls by one of its keywords, if any.
+        calls: told None where nobody is known to hold the lane.
         debounce: seconds of quiet after which a turn is closed; 0: every message is a turn of its own.
     """
 
@@ -96,7 +105,7 @@ class Lanes:
         database: Database,
         *,
         read: Callable[[Raw], Incoming | None],
-        calls: Callable[[str], str | None],
+        calls: Calls,
         debounce: float,
     ) -> None:
         self._database, self._read, self._calls, self._debounce = database, read, calls, debounce
@@ -110,7 +119,8 @@ class Lanes:
         values = {"turn": turn, "together": self._debounce > 0, "most": MOST}
         while rows := await self._database.run(_LINE, values):
             first, *behind = self._places(rows)
-            thought = _Thought(first.parts, self._calls)
+            holder = await self._holder(rows[0], turn) if self._calls_any(behind) else None
+            thought = _Thought(first.parts, functools.partial(self._called, holder), holder)
             if rows[0]["state"] == "working" or thought.is_alone or not self._debounce:
                 return _gathered(rows[0], first.parts)
             taken, is_complete = self._together(thought, first, behind)
@@ -125,6 +135,21 @@ class Lanes:
                     return _gathered(rows[0], parts)
             # Otherwise somebody else closed it, or took one of those behind it: look again at what it has become.
         return None
+
+    def _calls_any(self, places: Sequence[_Place]) -> bool:
+        return any(part and self._called(None, part) for place in places for part in place.parts)
+
+    def _called(self, holder: str | None, part: Incoming) -> str | None:
+        """The agent that a part calls; what somebody else wrote calls nobody."""
+        if part.message is None or part.message.is_forwarded:
+            return None
+        return self._calls(part.message.text, holder)
+
+    async def _holder(self, row: dict[str, Any], turn: int) -> str | None:
+        """Who answered in a lane last. Asked for only where somebody is called, which is seldom."""
+        lane = {"chat": row["chat_id"], "topic": row["topic_id"], "turn": turn}
+        found = await self._database.run(_HOLDER, lane)
+        return str(found[0]["agent"]) if found else None
 
     def _places(self, rows: Sequence[dict[str, Any]]) -> list[_Place]:
         """The line of a lane, from the turn that is asked for on."""
@@ -161,12 +186,14 @@ class Lanes:
 class _Thought:
     """What the messages so far have in common; another one belongs to them, or not."""
 
-    def __init__(self, parts: Sequence[Incoming | None], calls: Callable[[str], str | None]) -> None:
-        self._calls = calls
+    def __init__(
+        self, parts: Sequence[Incoming | None], called: Callable[[Incoming], str | None], holder: str | None
+    ) -> None:
+        self._called = called
         self._parts = list(parts)
         first = parts[0]
         self.is_alone = first is None or not _is_text(first)
-        self._agent = self._called(first) if first is not None else None
+        self._agent = (called(first) if first is not None else None) or holder
 
     @property
     def size(self) -> int:
@@ -190,12 +217,6 @@ class _Thought:
                 return False
         self._parts += parts
         return True
-
-    def _called(self, part: Incoming) -> str | None:
-        """The agent that a part calls; what somebody else wrote calls nobody."""
-        if part.message is None or part.message.is_forwarded:
-            return None
-        return self._calls(part.message.text)
 
 
 def _is_text(part: Incoming) -> bool:
