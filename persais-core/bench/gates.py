@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import bots
-from persais_core import checks, commands
+from persais_core import checks, processes
 from persais_core.checks import base
 from persais_core.security.sandbox import Sandbox
 
@@ -57,7 +57,7 @@ async def measure(folder: Path, tell: Callable[[str], None]) -> Gates:
     with tempfile.TemporaryDirectory(prefix="persais-bench-") as work:
         place = Path(work)
         place.chmod(0o755)
-        command = commands.Command(argv=("true",), cwd=place)
+        command = processes.Command(argv=("true",), cwd=place)
         bare, walled = [], []
         for _ in range(RUNS):
             began = time.perf_counter()

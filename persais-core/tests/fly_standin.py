@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from github_standin import GitHubStandIn
-from persais_core import commands, settings
+from persais_core import processes, settings
 
 HEALTHY_WITHIN = 60.0  # seconds
 
@@ -109,8 +109,8 @@ class FlyStandIn:
         """Start a version beside the one that serves; it takes over when it is healthy, or is thrown away."""
         image = self.folder / commit[:12]
         if not image.exists():
-            await commands.run(
-                commands.Command(
+            await processes.run(
+                processes.Command(
                     (
                         "sh",
                         "-c",

@@ -7,7 +7,7 @@ import pygit2
 import pytest
 from typer.testing import CliRunner, Result
 
-from persais_core import commands, errors
+from persais_core import errors, processes
 from persais_core.cli import new
 from persais_core.templates.upgrade import PRISTINE
 
@@ -73,7 +73,7 @@ async def test_the_first_commit_is_by_whoever_git_knows(tmp_path: Path, config: 
     (home / ".gitconfig").write_text(config)
     program = "from persais_core.cli.new import app; app()"
     argv = (sys.executable, "-c", program, "my-bot")
-    outcome = await commands.run(commands.Command(argv, tmp_path, {"HOME": str(home), "PATH": "/usr/bin:/bin"}))
+    outcome = await processes.run(processes.Command(argv, tmp_path, {"HOME": str(home), "PATH": "/usr/bin:/bin"}))
     assert outcome, outcome.stderr
     author = pygit2.Repository(str(tmp_path / "my-bot")).head.peel(pygit2.Commit).author
     assert (author.name, author.email) == (name, email)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from persais_core import commands, errors
+from persais_core import errors, processes
 from persais_core.security import sandbox
 
 SMALL = sandbox.Limits(
@@ -58,8 +58,8 @@ async def box() -> sandbox.Sandbox:
     return made
 
 
-def python(code: str, folder: Path, seconds: float = 20) -> commands.Command:
-    return commands.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=seconds)
+def python(code: str, folder: Path, seconds: float = 20) -> processes.Command:
+    return processes.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=seconds)
 
 
 def ours(folder: Path) -> list[str]:
@@ -107,7 +107,7 @@ async def test_process_that_vanishes_says_how(box: sandbox.Sandbox, tmp_path: Pa
 
 
 async def test_output_beyond_what_was_asked_for_is_cut(box: sandbox.Sandbox, tmp_path: Path) -> None:
-    command = commands.Command(
+    command = processes.Command(
         argv=(sys.executable, "-I", "-S", "-c", "print('x' * 5000)"), cwd=tmp_path, max_output_bytes=100
     )
     outcome = await box.run(command, folder=tmp_path)
@@ -117,7 +117,7 @@ async def test_output_beyond_what_was_asked_for_is_cut(box: sandbox.Sandbox, tmp
 
 
 async def test_program_that_is_not_there_is_127(box: sandbox.Sandbox, tmp_path: Path) -> None:
-    outcome = await box.run(commands.Command(argv=("no-such-program",), cwd=tmp_path), folder=tmp_path)
+    outcome = await box.run(processes.Command(argv=("no-such-program",), cwd=tmp_path), folder=tmp_path)
     assert (outcome.exit_code, outcome.stderr) == (127, "no-such-program: not found")
 
 
@@ -143,11 +143,11 @@ async def test_runs_side_by_side_do_not_disturb_each_other(box: sandbox.Sandbox,
 
 def test_program_dies_with_the_bot(tmp_path: Path) -> None:
     code = (
-        "import asyncio, sys\nfrom pathlib import Path\nfrom persais_core import commands\n"
+        "import asyncio, sys\nfrom pathlib import Path\nfrom persais_core import processes\n"
         "from persais_core.security import sandbox\n"
         "box = sandbox.Sandbox(secrets_present=False)\nfolder = Path(sys.argv[1])\n"
         "sleep = (sys.executable, '-I', '-S', '-c', 'import time; time.sleep(600)')\n"
-        "asyncio.run(box.run(commands.Command(argv=sleep, cwd=folder, timeout_seconds=600), folder=folder))\n"
+        "asyncio.run(box.run(processes.Command(argv=sleep, cwd=folder, timeout_seconds=600), folder=folder))\n"
     )
     bot = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     deadline = time.monotonic() + 30
@@ -224,7 +224,7 @@ CLIENT = """
 import asyncio, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from persais_core import commands
+from persais_core import processes
 from persais_core.security import sandbox
 async def main():
     box = sandbox.Sandbox(secrets_present=True)
@@ -236,7 +236,7 @@ async def main():
             "open('made', 'w')", "open('/etc/passwd')", "import os; os.kill(os.getppid(), 0)",
             "import os; assert 0 not in os.getresuid()", "import os\\nwhile True: os.fork()",
         ):
-            command = commands.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=5)
+            command = processes.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=5)
             outcome = await box.run(command, folder=folder)
             print(outcome.exit_code if not outcome.stopped else "stopped")
 asyncio.run(main())
@@ -261,7 +261,7 @@ def test_walls_hold_for_root_with_an_open_python_and_for_a_plain_user(
         # The package alone, with what the sandbox needs of it, where everybody can read it.
         place = Path(made) / "persais_core"
         shutil.copytree(source / "security" / "sandbox", place / "security" / "sandbox")
-        for name in ("__init__.py", "errors.py", "commands.py", "security/__init__.py"):
+        for name in ("__init__.py", "errors.py", "processes.py", "security/__init__.py"):
             shutil.copyfile(source / name, place / name)
         for path in (Path(made), *Path(made).rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)

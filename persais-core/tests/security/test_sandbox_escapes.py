@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from persais_core import commands
+from persais_core import processes
 from persais_core.security import sandbox
 
 ATTEMPTS = {
@@ -126,7 +126,7 @@ async def test_program_does_not_get_out(
     name: str, box: sandbox.Sandbox, outside: dict[str, object], no_secret_in_children: None, tmp_path: Path
 ) -> None:
     code = HEAD + "".join(f"{key} = {value!r}\n" for key, value in outside.items()) + ATTEMPTS[name]
-    command = commands.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=tmp_path, timeout_seconds=10)
+    command = processes.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=tmp_path, timeout_seconds=10)
     outcome = await box.run(command, folder=tmp_path)
     assert "out" not in outcome.stdout
     assert not outcome.stopped
@@ -143,7 +143,7 @@ async def test_honest_program_works(box: sandbox.Sandbox, tmp_path: Path) -> Non
         "left, right = socket.socketpair(); left.send(b'x'); right.recv(1)\n"
         "print(sys.stdin.read(), os.environ['HOME'] == os.getcwd() + '/.home', os.environ['GREETING'])\n"
     )
-    command = commands.Command(
+    command = processes.Command(
         argv=(sys.executable, "-I", "-c", code), cwd=tmp_path, stdin=b"input", env={"GREETING": "hello"}
     )
     outcome = await box.run(command, folder=tmp_path)
@@ -154,5 +154,5 @@ async def test_honest_program_works(box: sandbox.Sandbox, tmp_path: Path) -> Non
 
 async def test_installed_packages_and_ours_can_be_imported(box: sandbox.Sandbox, tmp_path: Path) -> None:
     code = "import pytest, persais_core.domain.changes; print('imported')"
-    outcome = await box.run(commands.Command(argv=(sys.executable, "-I", "-c", code), cwd=tmp_path), folder=tmp_path)
+    outcome = await box.run(processes.Command(argv=(sys.executable, "-I", "-c", code), cwd=tmp_path), folder=tmp_path)
     assert "imported" in outcome.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from persais_core import commands, errors
+from persais_core import errors, processes
 from persais_core.security import sandbox
 from persais_core.security.sandbox.conversation import ConversationError
 
@@ -34,8 +34,8 @@ async def box() -> sandbox.Sandbox:
     return made
 
 
-def program(code: str, folder: Path, seconds: float = 30) -> commands.Command:
-    return commands.Command(argv=(sys.executable, "-I", "-S", "-c", HEAD + code), cwd=folder, timeout_seconds=seconds)
+def program(code: str, folder: Path, seconds: float = 30) -> processes.Command:
+    return processes.Command(argv=(sys.executable, "-I", "-S", "-c", HEAD + code), cwd=folder, timeout_seconds=seconds)
 
 
 def ours(folder: Path) -> list[str]:
@@ -163,7 +163,7 @@ async def test_the_door_is_the_only_way_out(attempt: str, box: sandbox.Sandbox, 
 
 
 async def test_a_program_that_is_not_there_says_so(box: sandbox.Sandbox, tmp_path: Path) -> None:
-    command = commands.Command(argv=("no-such-program",), cwd=tmp_path)
+    command = processes.Command(argv=("no-such-program",), cwd=tmp_path)
     async with box.converse(command, folder=tmp_path) as talk:
         with pytest.raises(ConversationError, match=r"127 .no-such-program: not found"):
             await talk.ask({}, timeout=10)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from persais_core import errors
+from persais_core.domain import names
 from persais_core.domain.changes import FieldSpec, Part
 from persais_core.templates import engine, naming
 
@@ -142,7 +143,7 @@ def test_the_same_part_twice_is_refused(root: Path) -> None:
         engine.scaffold(root, [ECHO, ECHO])
 
 
-@pytest.mark.parametrize("name", sorted(naming.BUILT_IN_AGENTS | naming.BUILT_IN_COMMANDS))
+@pytest.mark.parametrize("name", sorted(names.BUILT_IN_AGENTS | names.BUILT_IN_COMMANDS))
 def test_names_of_built_in_agents_and_commands_are_refused(name: str) -> None:
     with pytest.raises(errors.ScaffoldError, match=name):
         engine.render(Part(kind="agent", name=name))

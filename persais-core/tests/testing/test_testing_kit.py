@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from persais_core import Agent, Context, Message, commands, errors
+from persais_core import Agent, Context, Message, errors, processes
 from persais_core.testing import ScriptedModel, context_for
 
 
@@ -18,9 +18,9 @@ class Poet(Agent):
     prompt = "You are a poet."
 
 
-async def run(folder: Path, *argv: str, **env: str) -> commands.Outcome:
+async def run(folder: Path, *argv: str, **env: str) -> processes.Outcome:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return await commands.run(commands.Command((sys.executable, *argv), folder, inherited | env, timeout_seconds=60))
+    return await processes.run(processes.Command((sys.executable, *argv), folder, inherited | env, timeout_seconds=60))
 
 
 async def test_a_scripted_model_answers_in_order_and_remembers_the_questions() -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from persais_core import commands
+from persais_core import processes
 from persais_core.checks import base
 from persais_core.domain import changes
 from persais_core.security import sandbox
@@ -38,7 +38,7 @@ class LintCheck:
             *("--select", RULES, "--ignore", IGNORED, "--line-length", "120", "--target-version", version),
             *("--config", "lint.isort.known-first-party=['bot', 'persais_core']", "--", *subject.written),
         )
-        command = commands.Command(argv=argv, cwd=tree, env={"RAYON_NUM_THREADS": "2"}, timeout_seconds=SECONDS)
+        command = processes.Command(argv=argv, cwd=tree, env={"RAYON_NUM_THREADS": "2"}, timeout_seconds=SECONDS)
         outcome = await subject.sandbox.run(command, folder=tree, limits=LIMITS)
         if outcome.stopped or outcome.exit_code not in {0, 1}:
             reason = outcome.stopped or outcome.stderr.strip()[-200:] or f"exit code {outcome.exit_code}"

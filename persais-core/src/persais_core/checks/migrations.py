@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psycopg
 
-from persais_core import commands, errors
+from persais_core import errors, processes
 from persais_core.checks import base, declare
 from persais_core.db import app_document, app_proof, app_schema, app_sql, app_steps
 from persais_core.domain import changes
@@ -128,14 +128,14 @@ async def render(
     await asyncio.to_thread(sandbox.copy_tree, root, tree)
     tree = tree.resolve()
     (tree / declare.REPORT).unlink(missing_ok=True)
-    command = commands.Command(
+    command = processes.Command(
         argv=(sys.executable, "-I", "-m", PROGRAM, str(tree)),
         cwd=tree,
         env={"PYTHONDONTWRITEBYTECODE": "1"},
         timeout_seconds=seconds,
     )
     if box is None:
-        outcome = await commands.run(command)
+        outcome = await processes.run(command)
         stopped = f"it did not end within {seconds:g} s" if outcome.timed_out else ""
     else:
         outcome = await box.run(command, folder=tree, limits=LIMITS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from persais_core import commands
+from persais_core import processes
 from persais_core.security import sandbox
 
 PROGRAM = Path(__file__).with_name("trial.py")
@@ -64,7 +64,7 @@ async def of_trial(
     """
     reading, writing = os.pipe()
     listening = asyncio.create_task(asyncio.to_thread(_read, reading))
-    command = commands.Command(
+    command = processes.Command(
         argv=(sys.executable, "-I", "-S", str(PROGRAM), str(writing), *arguments),
         cwd=folder,
         env=env,

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from persais_core import commands
+from persais_core import processes
 from persais_core.checks import base
 from persais_core.domain import changes
 from persais_core.security import sandbox
@@ -44,7 +44,7 @@ class TypecheckCheck:
             *("pyrefly", "check", "--config", str(settings.resolve() / "pyrefly.toml"), "--output-format", "json"),
             *("--threads", "2", "--", *(str(tree / path) for path in subject.written)),
         )
-        command = commands.Command(argv=argv, cwd=tree, timeout_seconds=SECONDS)
+        command = processes.Command(argv=argv, cwd=tree, timeout_seconds=SECONDS)
         outcome = await subject.sandbox.run(command, folder=tree, limits=LIMITS, readable=(settings,))
         if outcome.stopped or outcome.exit_code not in {0, 1}:
             reason = outcome.stopped or outcome.stderr.strip()[-200:] or f"exit code {outcome.exit_code}"

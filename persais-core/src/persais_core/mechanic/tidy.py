@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from persais_core import commands
+from persais_core import processes
 
 RULES = "I,F401,UP,W"  # order of imports, unused ones, newer spelling, white space
 WITHIN = 20.0  # seconds
@@ -24,8 +24,8 @@ async def run(folder: Path, paths: Sequence[str]) -> None:
     common = ("--isolated", "--no-cache", "--line-length", "120", "--quiet")
     known = ("--config", "lint.isort.known-first-party=['bot', 'persais_core']")
     for arguments in (("check", *common, "--fix", "--select", RULES, *known), ("format", *common)):
-        await commands.run(
-            commands.Command(
+        await processes.run(
+            processes.Command(
                 argv=(*ruff, *arguments, "--", *there),
                 cwd=folder,
                 env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},

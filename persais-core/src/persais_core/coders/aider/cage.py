@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from persais_core import commands
+from persais_core import processes
 from persais_core.coders.aider import environment
 from persais_core.coders.gateway import Gateway
 from persais_core.security import sandbox
@@ -60,7 +60,7 @@ async def locked_in(box: sandbox.Sandbox, venv: Path, driver: Path) -> AsyncIter
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         async with Gateway() as gateway:
-            command = commands.Command(
+            command = processes.Command(
                 (str(environment.python_of(venv)), "-I", "-X", "utf8", str(driver)),
                 cwd=folder,
                 env={**_ENVIRONMENT, GATEWAY: str(gateway.far_end.fileno())},

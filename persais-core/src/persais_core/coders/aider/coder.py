@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from persais_core import commands, errors
+from persais_core import errors, processes
 from persais_core.coders.aider import cage, copies, environment, waiting
 from persais_core.coders.base import CodeJob, CodeResult
 from persais_core.coders.gateway import SHORTEST_SECRET, Books
@@ -61,8 +61,8 @@ class AiderCoder:
         """
         await environment.make(self.venv, tell)
         ask = "import aider; print(aider.__version__)"
-        outcome = await commands.run(
-            commands.Command(
+        outcome = await processes.run(
+            processes.Command(
                 (str(environment.python_of(self.venv)), "-I", "-c", ask),
                 cwd=self.venv,
                 env={"PATH": "/usr/bin:/bin"},

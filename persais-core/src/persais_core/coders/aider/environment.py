@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from persais_core import commands, errors
+from persais_core import errors, processes
 
 VERSION = "0.86.2"  # of aider-chat, as pinned in both lists
 STAMP = "persais.sha256"
@@ -174,8 +174,8 @@ async def _step(argv: tuple[str, ...], cwd: Path, tell: Callable[[str], None]) -
             tell(f"aider: {line.strip()}")
 
     env = network(more=INSTALLER) | {"UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1", "PYTHONUTF8": "1"}
-    outcome = await commands.run(
-        commands.Command(argv, cwd=cwd, env=env, timeout_seconds=INSTALL_TIMEOUT), on_line=pass_on
+    outcome = await processes.run(
+        processes.Command(argv, cwd=cwd, env=env, timeout_seconds=INSTALL_TIMEOUT), on_line=pass_on
     )
     if outcome:
         return
@@ -218,8 +218,8 @@ async def find_python() -> Interpreter:
 async def _version(python: str) -> tuple[int, int] | None:
     ask = "import sys; print(*sys.version_info[:2])"
     env = network(more=INSTALLER)
-    outcome = await commands.run(
-        commands.Command((python, "-I", "-c", ask), cwd=Path("/"), env=env, timeout_seconds=20.0)
+    outcome = await processes.run(
+        processes.Command((python, "-I", "-c", ask), cwd=Path("/"), env=env, timeout_seconds=20.0)
     )
     numbers = outcome.stdout.split()
     return (int(numbers[0]), int(numbers[1])) if outcome and len(numbers) == 2 else None
