@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from persais_core.channels.telegram.send import TelegramChannel
-from persais_core.db import core_migrations
+from persais_core.db import agent_role, core_migrations
 from persais_core.db.engine import Database
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from persais_core.emulators.telegram.serving import served
@@ -27,11 +27,16 @@ def server_url(persais_template: tuple[str, str] | None) -> str:
 
 
 @pytest.fixture(scope="session")
-def core_template(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of a database with the core's tables, migrated once."""
-    with postgres.template(server_url, tmp_path_factory.mktemp("no-project")) as name:
-        core_migrations.prepare(database_url(server_url, name))
-        yield name
+def core_template(server_url: str) -> Iterator[str]:
+    """Name of a database with the core's tables, migrated once; no record that a test declares has a table in it."""
+    with postgres.copy(server_url, "template0") as url:
+        core_migrations.prepare(url)
+        with psycopg.connect(url) as connection:
+            role = agent_role.name(connection)
+        yield str(make_url(url).database)
+    # A role belongs to the server, so it outlives the databases that it was made for.
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("drop role if exists {}").format(psycopg.sql.Identifier(role)))
 
 
 @pytest.fixture(scope="session")
@@ -129,11 +134,6 @@ def openai_server(openai_service: ScriptedOpenAI) -> ScriptedOpenAI:
     """A model that says hello until it is told what to say."""
     openai_service.script(says("Hello!"))
     return openai_service
-
-
-def database_url(server: str, name: str) -> str:
-    """The same server, another database."""
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -13,9 +14,10 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import MetaData
 from sqlmodel import SQLModel
 
-from persais_core.db import app_document, app_schema, app_sql, app_steps
+from persais_core.db import agent_role, app_document, app_schema, app_sql, app_steps, engine
 from persais_core.db.app_schema import Schema
 from persais_core.db.app_sql import Migration
+from persais_core.db.records import Record
 
 TAG = "20261127_ab12"
 
@@ -93,7 +95,21 @@ def contents(url: str) -> list[str]:
 
 
 def names(url: str) -> set[str]:
-    """The bot's tables, apart from those that other tests of the same run have declared."""
+    """The bot's tables."""
     with psycopg.connect(url) as connection:
-        found = {table.name for table in app_schema.observe(connection).tables}
-    return found - set(SQLModel.metadata.tables)
+        return {table.name for table in app_schema.observe(connection).tables}
+
+
+@contextmanager
+def of(url: str, *records: type[Record]) -> Iterator[None]:
+    """The tables of some records, guarded as a bot's are, for the time of the block."""
+    wanted = [SQLModel.metadata.tables[record.__tablename__] for record in records]
+    made = sa.create_engine(engine.sqlalchemy_url(url))
+    try:
+        SQLModel.metadata.create_all(made, tables=wanted)
+        with psycopg.connect(url) as connection:
+            agent_role.guard(connection)
+        yield
+    finally:
+        SQLModel.metadata.drop_all(made, tables=wanted)
+        made.dispose()

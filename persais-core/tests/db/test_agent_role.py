@@ -88,6 +88,13 @@ def hired(server_url: str) -> Iterator[Hired]:
     made.end()
 
 
+@pytest.fixture
+def letters_url(own_url: str) -> Iterator[str]:
+    """Address of a bot's database with the table of the letters."""
+    with tables.of(own_url, Letter):
+        yield own_url
+
+
 def login(url: str) -> tuple[Any, ...] | None:
     with psycopg.connect(url) as connection:
         return connection.execute("select role, password, key, problem from persais_agents.login").fetchone()
@@ -159,7 +166,7 @@ def test_a_migration_by_hand_leaves_its_table_guarded(own_url: str, tmp_path: Pa
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text(source, "utf-8")
     app_migrations.upgrade(own_url, tmp_path)
-    assert guarded(own_url) == [("public", *RULE)] * 2
+    assert guarded(own_url) == [("public", *RULE)]
 
 
 def test_neither_password_nor_key_change_when_a_start_finds_them(own_url: str) -> None:
@@ -169,41 +176,41 @@ def test_neither_password_nor_key_change_when_a_start_finds_them(own_url: str) -
     assert login(own_url) == before
 
 
-async def test_a_role_that_has_changed_its_own_password_gets_it_back(own_url: str) -> None:
-    with psycopg.connect(agent_logins.address(own_url), autocommit=True) as agent:
+async def test_a_role_that_has_changed_its_own_password_gets_it_back(letters_url: str) -> None:
+    with psycopg.connect(agent_logins.address(letters_url), autocommit=True) as agent:
         agent.execute("alter role current_user password 'taken'")
         agent.execute("alter role current_user set search_path = pg_temp")
-    assert await live(own_url) == ["mine"]
-    with psycopg.connect(agent_logins.address(own_url)) as agent:
+    assert await live(letters_url) == ["mine"]
+    with psycopg.connect(agent_logins.address(letters_url)) as agent:
         assert agent.execute("show search_path").fetchone() == ("public, pg_temp",)
 
 
-async def test_a_temporary_table_cannot_stand_in_for_a_real_one(own_url: str) -> None:
-    with psycopg.connect(own_url) as owner:
+async def test_a_temporary_table_cannot_stand_in_for_a_real_one(letters_url: str) -> None:
+    with psycopg.connect(letters_url) as owner:
         owner.execute(
             sql.SQL("grant temporary on database {} to public").format(sql.Identifier(owner.info.dbname)),
         )
-    with psycopg.connect(agent_logins.address(own_url), autocommit=True) as agent:
+    with psycopg.connect(agent_logins.address(letters_url), autocommit=True) as agent:
         agent.execute("create temporary table agent_letters (like public.agent_letters including all)")
         agent.execute("set search_path = pg_temp, public")
         with agent.transaction():
-            agent.execute(agent_pool.BEGIN, (agent_logins.token(agent_logins.key(own_url), MINE),))
+            agent.execute(agent_pool.BEGIN, (agent_logins.token(agent_logins.key(letters_url), MINE),))
             agent.execute(
                 "insert into agent_letters (text, created_by, is_deleted, created_at, updated_at) "
                 "values ('mine', 5, false, now(), now())"
             )
-    assert tables.rows(own_url, TABLE, "text") == [("mine",)]
+    assert tables.rows(letters_url, TABLE, "text") == [("mine",)]
 
 
-async def test_a_login_with_more_rights_than_it_may_have_is_not_used(own_url: str) -> None:
-    role = (login(own_url) or ("",))[0]
-    with psycopg.connect(own_url) as owner:
+async def test_a_login_with_more_rights_than_it_may_have_is_not_used(letters_url: str) -> None:
+    role = (login(letters_url) or ("",))[0]
+    with psycopg.connect(letters_url) as owner:
         owner.execute(sql.SQL("alter role {} bypassrls").format(sql.Identifier(role)))
     try:
         with pytest.raises(agent_pool.ClosedError, match="everybody's records"):
-            await live(own_url)
+            await live(letters_url)
     finally:
-        with psycopg.connect(own_url) as owner:
+        with psycopg.connect(letters_url) as owner:
             owner.execute(sql.SQL("alter role {} nobypassrls").format(sql.Identifier(role)))
 
 
@@ -228,8 +235,6 @@ RULE = (True, "persais_own_records", ["INSERT", "SELECT", "UPDATE"])
 
 
 async def test_a_table_has_its_policy_as_soon_as_its_change_is_made(own_url: str) -> None:
-    with psycopg.connect(own_url) as owner:
-        owner.execute("drop table agent_letters")
     track = Database(own_url)
     await track.open()
     try:
@@ -248,8 +253,6 @@ async def test_a_table_has_its_policy_as_soon_as_its_change_is_made(own_url: str
 
 @pytest.mark.parametrize("is_compared", [False, True])
 def test_a_start_guards_what_others_made(own_url: str, tmp_path: Path, is_compared: bool) -> None:
-    with psycopg.connect(own_url) as owner:
-        owner.execute("drop table agent_letters")
     if not is_compared:
         tables.make(own_url, letters())
         assert guarded(own_url) == [("public", False, None, [])]
@@ -259,15 +262,12 @@ def test_a_start_guards_what_others_made(own_url: str, tmp_path: Path, is_compar
 
 def test_a_table_without_owners_of_its_rows_is_nobodys(own_url: str, tmp_path: Path) -> None:
     with psycopg.connect(own_url) as owner:
-        owner.execute("drop table agent_letters")
         owner.execute("create table agent_letters (id int primary key, created_by text)")
     app_track.bring_up(own_url, tmp_path)
     assert guarded(own_url) == [("public", True, None, [])]
 
 
 def test_a_change_that_would_break_the_policy_fails_at_its_proof(own_url: str) -> None:
-    with psycopg.connect(own_url) as owner:
-        owner.execute("drop table agent_letters")
     tables.make(own_url, letters())
     with psycopg.connect(own_url) as owner:
         now = app_schema.observe(owner)

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import select, text
 
 import agent_logins
+import tables
 from persais_core import errors
 from persais_core.db import agent_pool
 from persais_core.db.engine import Database
@@ -124,6 +125,12 @@ ATTACKS: dict[str, list[str]] = {
     "queue": ["select * from persais_queue.procrastinate_jobs"],
     "attic": ["select * from attic.contents"],
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table(shared_url: str) -> Iterator[None]:
+    with tables.of(shared_url, Diary):
+        yield
 
 
 @pytest.fixture

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from typing import Any
 
 import psycopg
+import pytest
+from sqlalchemy import func, text
+from sqlmodel import col
 
+import tables
+from persais_core import errors
 from persais_core.db.engine import Database
 from persais_core.db.records import Record
 
@@ -16,6 +23,12 @@ class Shelf(Record, table=True):
     __tablename__ = "agent_shelves"
 
     label: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shelves(shared_url: str) -> Iterator[None]:
+    with tables.of(shared_url, Shelf):
+        yield
 
 
 async def test_hundred_users_at_once_see_their_own_only(database: Database) -> None:
@@ -52,3 +65,17 @@ async def test_two_who_save_at_once_both_leave_a_whole_record(database: Database
     await asyncio.gather(save("b"), save("c"))
     [left] = await mine.list()
     assert left.label in {"b", "c"}
+
+
+@pytest.mark.parametrize("expression", [text("(select current_user)"), func.current_user(), col(Shelf.label) + "x"])
+async def test_an_expression_of_sql_on_a_record_is_refused_and_nothing_is_stored(
+    database: Database, expression: Any
+) -> None:
+    mine = database.records(Shelf, 9)
+    stored = await mine.add(Shelf(label="kept"))
+    with pytest.raises(errors.AgentError, match=r"Shelf\.label must be a value"):
+        await mine.add(Shelf(label=expression))
+    stored.label = expression
+    with pytest.raises(errors.AgentError, match=r"Shelf\.label must be a value"):
+        await mine.save(stored)
+    assert [shelf.label for shelf in await mine.list()] == ["kept"]

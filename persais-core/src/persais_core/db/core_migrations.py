@@ -21,7 +21,7 @@ from persais_core.db import agent_role
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest core revision; known here so that an up-to-date start need not load Alembic."""
 
 LOCK = 0x70657273  # advisory lock: two processes that start together migrate one after the other

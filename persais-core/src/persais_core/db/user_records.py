@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from sqlalchemy import select
+from sqlalchemy import ClauseElement, select
 from sqlalchemy.sql import ColumnElement
 
 from persais_core import errors
@@ -35,7 +35,7 @@ class UserRecords(Generic[R]):
 
     async def add(self, record: R) -> R:
         """Store a new record."""
-        fresh = self._schema(**record.model_dump(exclude=set(KEPT_FIELDS)))
+        fresh = self._schema(**_values(record))
         fresh.created_by = self._user_id
         async with self._pool.session(self._user_id) as session:
             session.add(fresh)
@@ -71,7 +71,7 @@ class UserRecords(Generic[R]):
             stored = cast("R | None", found.scalar_one_or_none())
             if stored is None:
                 raise errors.AgentError(f"there is no {self._schema.__name__} with id {record.id}")
-            for name, value in record.model_dump(exclude=set(KEPT_FIELDS)).items():
+            for name, value in _values(record).items():
                 setattr(stored, name, value)
             stored.updated_at = datetime.now(UTC)
         return stored
@@ -87,3 +87,16 @@ class UserRecords(Generic[R]):
             stored.is_deleted = True
             stored.updated_at = datetime.now(UTC)
         return True
+
+
+def _values(record: Record) -> dict[str, Any]:
+    """What an agent has put into the fields that are its own.
+
+    Raises:
+        AgentError: an expression is among them, which would be run as SQL instead of being stored.
+    """
+    values = record.model_dump(exclude=set(KEPT_FIELDS))
+    for name, value in values.items():
+        if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
+            raise errors.AgentError(f"{type(record).__name__}.{name} must be a value, not an expression of SQL")
+    return values

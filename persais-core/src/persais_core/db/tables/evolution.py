@@ -60,7 +60,8 @@ class Approval(CoreTable, table=True):
 class Deployment(CoreTable, table=True):
     """A wish that a commit should serve, and what became of it.
 
-    `state` is requested, proving, serving or failed; whoever supervises the releases moves it on.
+    `state` is requested, proving, serving, confirmed or failed; whoever supervises the releases moves it on. `before`
+    is the commit that serves again if this one does not hold; none for a rollback, which nothing may undo by itself.
     """
 
     __tablename__ = "deployments"
@@ -69,6 +70,7 @@ class Deployment(CoreTable, table=True):
     change_id: int | None = big(nullable=True, index=True)
     commit: str = Field(sa_type=Text)
     state: str = Field(default="requested", sa_type=Text, index=True)
+    before: str | None = Field(default=None, sa_type=Text)
     cause: str | None = Field(default=None, sa_type=Text)
     requested_at: datetime = at(nullable=False)
     finished_at: datetime | None = maybe_at()

@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from persais_core import commands, errors
-from persais_core.security.sandbox import trial
+from persais_core import errors, processes
+from persais_core.security.sandbox import seccomp, trial
 from persais_core.security.sandbox.conversation import DOOR, MAX_LINE, Conversation
 from persais_core.security.sandbox.copies import SKIPPED, copy_tree, read_report, remove_tree
 from persais_core.security.sandbox.launch import PACKAGE, Outcome, WallError, Walls, launch
@@ -93,7 +93,7 @@ class Sandbox:
 
     async def run(
         self,
-        command: commands.Command,
+        command: processes.Command,
         *,
         folder: Path,
         profile: Profile = Profile.CHECK,
@@ -137,7 +137,7 @@ class Sandbox:
     @contextlib.asynccontextmanager
     async def converse(
         self,
-        command: commands.Command,
+        command: processes.Command,
         *,
         folder: Path,
         profile: Profile = Profile.PREVIEW,
@@ -198,7 +198,7 @@ class Sandbox:
                 if reason := await self._complaint(identity):
                     reasons.append(reason)
                     continue
-                ways = (f"landlock-{_landlock_abi()}", "seccomp", *_NAMES[identity])
+                ways = (f"landlock-{seccomp.landlock_abi()}", "seccomp", *_NAMES[identity])
                 return Isolation("enforced", ways)
         else:
             reasons.append(f"{sys.platform} has no walls that Persais can put up")
@@ -249,12 +249,6 @@ _NAMES: Mapping[Identity, tuple[str, ...]] = {
 def _identities() -> tuple[Identity, ...]:
     """Whom a program may run as, the strongest first."""
     return ("own", "real", "same") if os.geteuid() == 0 else ("same",)
-
-
-def _landlock_abi() -> int:
-    import ctypes  # not on the way of a bot that never evolves
-
-    return max(0, int(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
 def _is_open(folder: Path, readable: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from persais_core import commands, errors
+from persais_core import errors, processes
 
 SKIPPED = {".git", ".venv", "venv", ".env", ".persais", "__pycache__", "node_modules", ".pytest_cache", ".ruff_cache"}
 
@@ -55,8 +55,8 @@ async def remove_tree(folder: Path) -> None:
         SandboxError: it could not be removed.
     """
     # Python's own rmtree recurses, and a tree deeper than its stack is made in a moment.
-    command = commands.Command(argv=("rm", "-rf", "--", str(folder)), cwd=Path("/"), env={"PATH": "/usr/bin:/bin"})
-    outcome = await commands.run(command)
+    command = processes.Command(argv=("rm", "-rf", "--", str(folder)), cwd=Path("/"), env={"PATH": "/usr/bin:/bin"})
+    outcome = await processes.run(command)
     if not outcome:
         raise errors.SandboxError(f"{folder} could not be removed; remove it by hand ({outcome.stderr.strip()[-200:]})")
 

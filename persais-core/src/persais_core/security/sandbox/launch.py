@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from persais_core import commands, errors
+from persais_core import errors, processes
+from persais_core.security.sandbox import seccomp
 from persais_core.security.sandbox.profiles import Identity, Limits
 
 PACKAGE = Path(errors.__file__).resolve().parent  # persais_core, wherever it is installed
@@ -42,7 +43,7 @@ _STOPPED = {
 
 
 @dataclass(frozen=True)
-class Outcome(commands.Outcome):
+class Outcome(processes.Outcome):
     """What became of a program in the sandbox.
 
     Args:
@@ -79,7 +80,7 @@ class WallError(errors.SandboxError):
     """A wall could not be put up; nothing was run."""
 
 
-async def launch(command: commands.Command, folder: Path, walls: Walls) -> Outcome:
+async def launch(command: processes.Command, folder: Path, walls: Walls) -> Outcome:
     """Start the launcher with one spec and wait for its report.
 
     Raises:
@@ -104,6 +105,7 @@ async def launch(command: commands.Command, folder: Path, walls: Walls) -> Outco
     program = shutil.which(command.argv[0], path=path)
     if program is None:
         return Outcome(127, "", f"{command.argv[0]}: not found", 0.0)
+    put_up = _walls(walls)
     reading, report = os.pipe()
     spec = {
         "argv": [program, *command.argv[1:]],
@@ -112,8 +114,7 @@ async def launch(command: commands.Command, folder: Path, walls: Walls) -> Outco
         "stdin": command.stdin.decode("latin-1"),
         "folder": str(folder),
         **_places(walls),
-        "walls": walls.identity is not None,
-        "identity": walls.identity or "same",
+        **put_up,
         "uid": FIRST_UID + _next_uid(),
         "limits": asdict(limits),
         "wall_seconds": command.timeout_seconds,
@@ -176,7 +177,7 @@ def _next_uid() -> int:
 _runs = os.getpid() % UIDS
 
 
-def _explain(stopped: str, limits: Limits, command: commands.Command) -> str:
+def _explain(stopped: str, limits: Limits, command: processes.Command) -> str:
     """The reason in words."""
     return _STOPPED.get(stopped, stopped).format(
         wall_seconds=command.timeout_seconds,
@@ -189,7 +190,7 @@ def _explain(stopped: str, limits: Limits, command: commands.Command) -> str:
 
 
 async def _attend(
-    process: asyncio.subprocess.Process, spec: Mapping[str, Any], command: commands.Command, limits: Limits
+    process: asyncio.subprocess.Process, spec: Mapping[str, Any], command: processes.Command, limits: Limits
 ) -> tuple[str, str, bool]:
     """Hand over the spec and read both streams to their end; a flood is told to the launcher."""
     assert process.stdin and process.stdout and process.stderr
@@ -233,6 +234,21 @@ async def _release(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await waiting
+
+
+def _walls(walls: Walls) -> dict[str, Any]:
+    """The walls themselves, as this kernel can put them up.
+
+    Raises:
+        WallError: nobody has listed the system calls of this machine.
+    """
+    if walls.identity is None:
+        return {"walls": False, "identity": "same"}
+    machine = os.uname().machine
+    if machine not in seccomp.MACHINES:
+        raise WallError(f"no list of system calls for {machine}")
+    abi = seccomp.landlock_abi()
+    return {"walls": True, "identity": walls.identity, "abi": abi, "filter": seccomp.program(machine, abi=abi).hex()}
 
 
 def _places(walls: Walls) -> dict[str, list[str]]:

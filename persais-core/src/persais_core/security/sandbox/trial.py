@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from persais_core import commands
+from persais_core import processes
 from persais_core.security.sandbox.copies import read_report
 from persais_core.security.sandbox.launch import WallError, Walls, launch
 from persais_core.security.sandbox.profiles import Identity, Limits
@@ -58,7 +58,7 @@ async def send(identity: Identity, readable: Sequence[str]) -> list[str]:
             "tcp": tcp.getsockname()[1],
             "udp": udp.getsockname()[1],
         }
-        command = commands.Command(
+        command = processes.Command(
             argv=(sys.executable, "-I", "-S", str(CANARY), json.dumps(task)), cwd=folder, timeout_seconds=20
         )
         walls = Walls(identity, Limits(), readable=(str(CANARY), *readable))
