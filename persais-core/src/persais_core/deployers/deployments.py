@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from persais_core import errors
 from persais_core.deployers.local import NOTIFY
+
+ANSWERS_WITHIN = 10.0  # seconds; a server that is not heard of for longer counts as away
+
+# A rollback's row bears the number of the change that it takes out, whose own merge is another commit.
+_IS_ROLLBACK = (
+    "exists (select from persais.changes c where c.id = d.change_id "
+    "and c.body->>'merge_commit' is distinct from d.commit)"
+)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployment that was carried out.
+
+    Args:
+        state: serving, confirmed or failed.
+        before: the commit that serves again if it does not hold; None: none does by itself.
+        cause: of its failure; of one that is serving, why it is being taken back at the moment.
+    """
+
+    number: int
+    commit: str
+    state: str
+    before: str | None
+    cause: str | None
 
 
 class Deployments:
@@ -36,10 +64,13 @@ class Deployments:
         import psycopg
 
         try:
-            cursor = await self._connection.execute(query.encode(), values)
-            return await cursor.fetchall() if cursor.description else []
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                cursor = await self._connection.execute(query.encode(), values)
+                return await cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
+        except TimeoutError as error:
+            raise errors.DatabaseError(f"the database did not answer within {ANSWERS_WITHIN:g} s") from error
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Return when a deployment is asked for, after a second, or when told to stop."""
@@ -65,41 +96,89 @@ class Deployments:
         )
         return [(number, commit) for number, commit in rows]
 
-    async def proving(self, number: int) -> None:
-        """Note that one is being proven."""
-        await self._fetch("update persais.deployments set state = 'proving' where id = %s", number)
+    async def proving(self, number: int, before: str | None) -> str | None:
+        """Note that one is being proven, and which commit serves again if it does not hold.
+
+        A rollback gets none: what an owner has taken back does not return by itself, and to tables that are not there
+        any more.
+
+        Args:
+            before: None where that is not known: what was noted earlier stays.
+
+        Returns:
+            The commit that is noted now.
+        """
+        rows = await self._fetch(
+            "update persais.deployments d set state = 'proving', "
+            f"before = case when {_IS_ROLLBACK} then null else coalesce(%s::text, d.before) end "
+            "where id = %s returning before",
+            before,
+            number,
+        )
+        return rows[0][0] if rows else None
+
+    async def condemn(self, commit: str, cause: str | None) -> None:
+        """Note that a commit that serves is about to be taken back, and why; None: it goes on after all."""
+        await self._fetch(
+            "update persais.deployments set cause = %s where state = 'serving' and commit = %s", cause, commit
+        )
 
     async def finish(self, number: int, cause: str | None) -> None:
         """Note how it ended, and have it told by whoever is active: one transaction."""
-        async with self._connection.transaction():
+        async with self._transaction():
             await self._fetch(
                 "update persais.deployments set state = %s, cause = %s, finished_at = now() where id = %s",
                 "failed" if cause else "serving",
                 cause,
                 number,
             )
-            await self._defer("deployed", number)
+            await self._defer("deployed", number, lock=number)
 
     async def confirm(self, number: int) -> None:
-        """Note that a release has held while it was watched, and have done what waited for that."""
-        async with self._connection.transaction():
-            await self._fetch("update persais.deployments set state = 'confirmed' where id = %s", number)
-            await self._defer("confirmed", number)
+        """Note that a release has held while it was watched, and have done what waited for that.
 
-    async def unconfirmed(self, commit: str) -> int | None:
-        """The deployment of a commit that serves but was still watched when we ended."""
+        Those that it replaced before their own time was over are part of it, so they have held with it.
+        """
+        async with self._transaction():
+            rows = await self._fetch(
+                "update persais.deployments set state = 'confirmed' where state = 'serving' and id <= %s returning id",
+                number,
+            )
+            for (held,) in sorted(rows):
+                await self._defer("confirmed", held, lock=number)  # one lock: in the order in which they were deployed
+
+    async def unconfirmed(self) -> Deployed | None:
+        """The newest deployment that took over and has neither held nor failed yet."""
+        return await self._newest("state = 'serving'")
+
+    async def latest(self, commit: str) -> Deployed | None:
+        """The last deployment of a commit that was carried out."""
+        return await self._newest("state in ('serving', 'confirmed', 'failed') and commit = %s", commit)
+
+    async def _newest(self, condition: str, *values: object) -> Deployed | None:
         rows = await self._fetch(
-            "select id from persais.deployments where state = 'serving' and commit = %s order by id desc limit 1",
-            commit,
+            "select id, commit, state, before, cause from persais.deployments "
+            f"where {condition} order by id desc limit 1",
+            *values,
         )
-        return int(rows[0][0]) if rows else None
+        return Deployed(*rows[0]) if rows else None
 
-    async def _defer(self, task: str, number: int) -> None:
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        import psycopg
+
+        try:
+            async with self._connection.transaction():
+                yield
+        except psycopg.Error as error:
+            raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
+
+    async def _defer(self, task: str, number: int, *, lock: int) -> None:
         await self._fetch(
             "select procrastinate_defer_jobs_v1(array[row('persais', %s::text, 0, 'deployment:' || %s::text, null, "
             "jsonb_build_object('deployment', %s::bigint), null)::procrastinate_job_to_defer_v1])",
             task,
-            number,
+            lock,
             number,
         )
 
