@@ -42,6 +42,8 @@ class GitHubStandIn:
         statuses: (commit, context, state) in the order they came.
         comments: (number, text).
         failures: statuses to answer the next requests of the API with, oldest first.
+        lost: statuses to answer with in place of the next merge, which is done, and after it, oldest first.
+        is_away: neither the API nor the repository can be used.
         odd: JSON to answer the next requests of the API with, oldest first, and its status.
         rights: what the token may do.
         is_protected: main takes no push and no merge.
@@ -55,6 +57,8 @@ class GitHubStandIn:
     statuses: list[tuple[str, str, str]] = field(default_factory=list)
     comments: list[tuple[int, str]] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    is_away: bool = False
     odd: list[object] = field(default_factory=list)
     odd_status: int = 200
     rights: frozenset[str] = RIGHTS
@@ -129,6 +133,8 @@ class GitHubStandIn:
         """What keeps a request from being answered, if anything."""
         given = request.headers.get("authorization", "")
         self.authorizations.append(given)
+        if self.is_away:
+            return JSONResponse({"message": "Service Unavailable"}, 503)
         if self.failures:
             status = self.failures.pop(0)
             limited = {"x-ratelimit-remaining": "0", "retry-after": "0"} if status == 429 else {}
@@ -223,6 +229,8 @@ class GitHubStandIn:
             return JSONResponse({"message": str(error)}, 422)
         if body["sha"] != row["head"]["sha"]:
             return JSONResponse({"message": "Head branch was modified. Review and try the merge again."}, 409)
+        if row["merged"]:
+            return JSONResponse({"message": "Pull Request is not mergeable"}, 405)
         if self.is_protected:
             return JSONResponse({"message": "At least 1 approving review is required"}, 405)
         try:
@@ -230,6 +238,10 @@ class GitHubStandIn:
         except errors.GitError:
             return JSONResponse({"message": "Pull Request is not mergeable"}, 405)
         row |= {"state": "closed", "merged": True, "merge_commit_sha": made}
+        if self.lost:
+            status, *self.failures = self.lost
+            self.lost = []
+            return JSONResponse({"message": "lost"}, status)
         return JSONResponse({"sha": made, "merged": True, "message": "Pull Request successfully merged"})
 
     async def _status(self, request: Request) -> Response:
@@ -261,6 +273,8 @@ class GitHubStandIn:
 
     async def _git(self, request: Request) -> Response:
         """What git's own server program answers."""
+        if self.is_away:
+            return Response(status_code=503)
         given = request.headers.get("authorization", "")
         self.authorizations.append(given)
         expected = "Basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()

@@ -97,6 +97,33 @@ async def test_opening_again_brings_the_same_pull_request_up_to_date(house: Hous
     assert again.number == number and house.hub.pulls[number]["title"] == "Better"
 
 
+async def test_a_merge_whose_answer_got_lost_is_known_for_one(house: House) -> None:
+    number, head = await house.opened()
+    assert await house.forge.merged(number, head=head) is None
+    house.hub.lost = [502]  # the library asks again, and is refused since it is done
+    assert await house.forge.merge(number, head=head) == house.hub.main != head
+    assert await house.forge.merged(number, head=head) == house.hub.main
+    assert await house.forge.merged(number, head="0" * 40) is None
+
+
+@pytest.mark.parametrize("lost", [[500] * 9, [502, 405, 401]])
+async def test_a_merge_that_nobody_can_tell_of_is_neither_done_nor_refused(house: House, lost: list[int]) -> None:
+    number, head = await house.opened()
+    house.hub.lost = lost
+    with pytest.raises(errors.ForgeUnavailableError):
+        await house.forge.merge(number, head=head)
+    house.hub.failures.clear()
+    assert await house.forge.merge(number, head=head) == house.hub.main
+
+
+async def test_a_repository_that_is_away_may_take_the_revert_later(house: House) -> None:
+    number, head = await house.opened()
+    merged = await house.forge.merge(number, head=head)
+    house.hub.is_away = True
+    with pytest.raises(errors.ForgeUnavailableError):
+        await house.forge.revert(merged, reason="x")
+
+
 async def test_a_merge_is_taken_back_by_a_commit_on_main(house: House) -> None:
     number, head = await house.opened()
     merged = await house.forge.merge(number, head=head)

@@ -93,6 +93,16 @@ async def test_a_closed_one_is_not_opened_again(house: House) -> None:
     assert (await house.open("feat/a-v1", head)).number != first.number
 
 
+async def test_what_reached_main_is_known_to_be_merged_though_nobody_lived_to_note_it(house: House) -> None:
+    head = house.branch("feat/a-v1", "new\n")
+    link = await house.open("feat/a-v1", head)
+    assert await house.forge.merged(link.number, head=head) is None
+    commit = await BareRepository(Path(house.repo.path)).merge(head, "Merge it")
+    assert await house.forge.merged(link.number, head=head) == commit
+    assert await house.forge.merge(link.number, head=head) == commit
+    assert await house.forge.merged(link.number, head="0" * 40) is None
+
+
 async def test_merging_moves_main_and_merging_twice_gives_the_same_commit(house: House) -> None:
     head = house.branch("feat/a-v1", "new\n")
     link = await house.open("feat/a-v1", head)

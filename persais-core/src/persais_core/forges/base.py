@@ -48,7 +48,16 @@ class Forge(Protocol):
         """Merge into main and return the commit there; merging twice gives the same commit.
 
         Raises:
-            ForgeError: the branch has moved on from `head`, or main conflicts with it.
+            ForgeError: the branch has moved on from `head`, or main conflicts with it; nothing was merged.
+            ForgeUnavailableError: whether it was merged is not known; the same may be asked again.
+        """
+        ...
+
+    async def merged(self, number: int, *, head: str) -> str | None:
+        """The commit on main that merged a pull request, whoever merged it; None: it was not, or not at `head`.
+
+        Raises:
+            ForgeError: that cannot be known.
         """
         ...
 
@@ -56,7 +65,8 @@ class Forge(Protocol):
         """Take a merge back by a new commit on main and return it; taking it back twice gives the same commit.
 
         Raises:
-            ForgeError: later commits build on it, or main takes no commit.
+            ForgeError: later commits build on it (its key is `revert-conflict`), or main takes no commit.
+            ForgeUnavailableError: the same may go well later.
         """
         ...
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TIMEOUT = 30.0  # seconds for one request
 MAX_DESCRIPTION = 140  # characters of a commit status, as GitHub takes them
+FAILURES = (ValueError, LookupError, TypeError, AttributeError)
+"""What an answer that is not GitHub's leads to."""
 
 
 class GitHubForge:
@@ -79,30 +81,50 @@ class GitHubForge:
 
     async def merge(self, number: int, *, head: str) -> str:
         """Merge into main."""
-        from githubkit.exception import RequestFailed
+        from githubkit.exception import GitHubException, RequestFailed
 
         with self._told():
             row = await self._ask("GET", f"pulls/{number}")
             # First, as somebody may have merged at GitHub what nobody approved here.
             if row["head"]["sha"] != head:
                 raise errors.ForgeError(f"pull request #{number} has newer commits than the one that was approved")
-            if row["merged"]:
-                return str(row["merge_commit_sha"])
+            if merged := _merge_of(row, head):
+                return merged
             if row["state"] != "open":
                 raise errors.ForgeError(f"pull request #{number} is closed")
             title = f"Merge pull request #{number}: {row['title']}"
             merge = {"sha": head, "merge_method": "merge", "commit_title": title}
             try:
                 made = await self._ask("PUT", f"pulls/{number}/merge", json=merge)
-            except RequestFailed as error:
-                if error.response.status_code not in (405, 409):
-                    raise
-                raise await self._why_not(number) from error
-            return str(made["sha"])
+                return str(made["sha"])
+            except (GitHubException, *FAILURES) as error:
+                # It may be merged for all that: the answer can get lost, and a second try is refused then.
+                row = await self._after_merge(number)
+                if merged := _merge_of(row, head):
+                    return merged
+                if isinstance(error, RequestFailed) and error.response.status_code in (405, 409):
+                    raise self._why_not(number, row) from error
+                raise
 
-    async def _why_not(self, number: int) -> errors.ForgeError:
+    async def _after_merge(self, number: int) -> Any:
+        """A pull request that was asked to be merged, without an answer that says what came of it.
+
+        Raises:
+            ForgeUnavailableError: nobody can tell now.
+        """
+        try:
+            with self._told():
+                return await self._ask("GET", f"pulls/{number}")
+        except errors.ForgeError as error:
+            raise errors.ForgeUnavailableError(str(error), key=error.key, **error.values) from error
+
+    async def merged(self, number: int, *, head: str) -> str | None:
+        """The commit on main that merged a pull request."""
+        with self._told():
+            return _merge_of(await self._ask("GET", f"pulls/{number}"), head)
+
+    def _why_not(self, number: int, row: Any) -> errors.ForgeError:
         """Why GitHub does not merge a pull request."""
-        row = await self._ask("GET", f"pulls/{number}")
         match row.get("mergeable_state"):
             case "dirty":
                 return errors.ForgeError(
@@ -126,6 +148,10 @@ class GitHubForge:
         """Take a merge back."""
         try:
             return await self._repository.revert(merge_commit, f"Revert {merge_commit[:12]}\n\n{reason}")
+        except errors.GitUnavailableError as error:
+            raise errors.ForgeUnavailableError(
+                f"the repository at GitHub cannot be reached ({error}); try again later", key="forge-away"
+            ) from error
         except errors.GitError as error:
             raise errors.ForgeError(str(error), key=error.key, **error.values) from error
 
@@ -192,7 +218,7 @@ class GitHubForge:
             ) from error
         except RequestFailed as error:
             raise self._refusal(error) from error
-        except (GitHubException, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (GitHubException, *FAILURES) as error:
             raise errors.ForgeUnavailableError(
                 f"GitHub cannot be reached or answers something else ({type(error).__name__}); try again later",
                 key="forge-away",
@@ -231,6 +257,11 @@ class GitHubForge:
         return errors.ForgeError(
             f"GitHub refuses it ({code}): {_message(error)}", key="forge-refused", cause=_message(error)
         )
+
+
+def _merge_of(row: Any, head: str) -> str | None:
+    """The commit on main that merged a pull request at a commit of its branch; None: nothing did."""
+    return str(row["merge_commit_sha"]) if row["merged"] and row["head"]["sha"] == head else None
 
 
 def _message(error: RequestFailed) -> str:

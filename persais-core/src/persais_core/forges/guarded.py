@@ -53,6 +53,11 @@ class GuardedForge:
         async with self._guard():
             return await self._inner.merge(number, head=head)
 
+    async def merged(self, number: int, *, head: str) -> str | None:
+        """The commit on main that merged a pull request."""
+        async with self._guard():
+            return await self._inner.merged(number, head=head)
+
     async def revert(self, merge_commit: str, *, reason: str) -> str:
         """Take a merge back by a new commit on main and return it."""
         async with self._guard():

@@ -73,6 +73,17 @@ class LocalForge:
             merged.state, merged.merge_commit = "merged", commit
         return commit
 
+    async def merged(self, number: int, *, head: str) -> str | None:
+        """The commit on main that merged a pull request."""
+        row = await self._row(number)
+        if row.head != head:
+            return None
+        # Main itself is asked too: the row is written after the merge, and somebody may have merged by hand.
+        try:
+            return row.merge_commit or await self._remote.merged(head)
+        except errors.GitError as error:
+            raise errors.ForgeError(str(error), key=error.key, **error.values) from error
+
     async def revert(self, merge_commit: str, *, reason: str) -> str:
         """Take a merge back."""
         try:

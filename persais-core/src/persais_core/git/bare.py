@@ -59,20 +59,26 @@ class BareRepository:
                 theirs = repo[head].peel(pygit2.Commit)
                 if repo.merge_base(ours.id, theirs.id) == theirs.id:
                     return _merge_of(repo, ours, theirs)
-                index = repo.merge_commits(ours, theirs)
-                if index.conflicts is not None:
-                    names = sorted({e.path for entry in index.conflicts for e in entry if e is not None})
-                    raise errors.GitError(
-                        f"main has changed meanwhile in {', '.join(names)}; ask for the change again",
-                        key="merge-conflict",
-                        paths=", ".join(names),
-                    )
-                tree = index.write_tree(repo)
+                tree = commits.merged(repo, str(ours.id), head)
                 made = repo.create_commit(None, *commits.signatures(), message, tree, [ours.id, theirs.id])
                 repo.references[MAIN].set_target(made)
                 return str(made)
         except (pygit2.GitError, KeyError, ValueError) as error:
             raise errors.GitError(f"git: {error}") from error
+
+    async def merged(self, head: str) -> str | None:
+        """The commit through which another one came into main; None: it is not there."""
+
+        def work() -> str | None:
+            try:
+                repo = pygit2.Repository(str(self.path))
+                main = repo[repo.references[MAIN].target].peel(pygit2.Commit)
+                theirs = repo[head].peel(pygit2.Commit)
+                return _merge_of(repo, main, theirs) if repo.merge_base(main.id, theirs.id) == theirs.id else None
+            except (pygit2.GitError, KeyError, ValueError) as error:
+                raise errors.GitError(f"git: {error}") from error
+
+        return await asyncio.to_thread(work)
 
     async def revert(self, merge: str, message: str) -> str:
         """Take a merge commit of main back by a new commit.

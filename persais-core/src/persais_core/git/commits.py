@@ -1,4 +1,4 @@
-"""Making commits: who makes them, the one that takes a merge back, and what a killed maker leaves behind."""
+"""Making commits: who makes them, what a merge holds, what takes it back, and what a killed maker leaves behind."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ def signatures() -> tuple[pygit2.Signature, pygit2.Signature]:
     """Author and committer of what the bot commits, now."""
     signature = pygit2.Signature(*AUTHOR, int(time.time()), 0)
     return signature, signature
+
+
+def merged(repo: pygit2.Repository, main: str, head: str) -> pygit2.Oid:
+    """The tree of main with a commit merged into it.
+
+    Raises:
+        GitError: they conflict.
+    """
+    index = repo.merge_commits(repo[main].peel(pygit2.Commit), repo[head].peel(pygit2.Commit))
+    if index.conflicts is not None:
+        names = sorted({e.path for entry in index.conflicts for e in entry if e is not None})
+        raise errors.GitError(
+            f"main has changed meanwhile in {', '.join(names)}; ask for the change again",
+            key="merge-conflict",
+            paths=", ".join(names),
+        )
+    return index.write_tree(repo)
 
 
 def undo(repo: pygit2.Repository, main: str, merge: str, message: str) -> str:

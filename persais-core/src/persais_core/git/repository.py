@@ -69,6 +69,14 @@ class Repository:
                 commits.unlock((references / place).rglob("*.lock"))
             yield
 
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Speak with the remote; what fails there may go well later."""
+        try:
+            yield
+        except pygit2.GitError as error:
+            raise errors.GitUnavailableError(f"git: {error}") from error
+
     async def remote(self) -> str:
         """Where the remote is.
 
@@ -86,11 +94,12 @@ class Repository:
 
         def work() -> str:
             with self._lock():
-                self._repo.remotes[REMOTE].fetch(
-                    [f"+refs/heads/*:refs/remotes/{REMOTE}/*"],
-                    prune=pygit2.enums.FetchPrune.PRUNE,
-                    callbacks=Callbacks(self._far),
-                )
+                with self._reaching():
+                    self._repo.remotes[REMOTE].fetch(
+                        [f"+refs/heads/*:refs/remotes/{REMOTE}/*"],
+                        prune=pygit2.enums.FetchPrune.PRUNE,
+                        callbacks=Callbacks(self._far),
+                    )
                 if REMOTE_MAIN not in self._repo.references:
                     raise errors.GitError("the remote repository has no branch main")
                 return str(self._repo.references[REMOTE_MAIN].target)
@@ -221,7 +230,8 @@ class Repository:
 
     def _push(self, refspec: str) -> None:
         callbacks = Callbacks(self._far)
-        self._repo.remotes[REMOTE].push([refspec], callbacks=callbacks)
+        with self._reaching():
+            self._repo.remotes[REMOTE].push([refspec], callbacks=callbacks)
         if callbacks.refused:
             raise errors.GitError(
                 f"the remote repository does not take the push ({callbacks.refused})",
@@ -233,7 +243,8 @@ class Repository:
         """Delete a branch of the remote; nothing happens when it is gone."""
 
         def work() -> None:
-            heads = self._repo.remotes[REMOTE].list_heads(callbacks=Callbacks(self._far))
+            with self._reaching():
+                heads = self._repo.remotes[REMOTE].list_heads(callbacks=Callbacks(self._far))
             if any(head.name == f"refs/heads/{branch}" for head in heads):
                 self._push(f":refs/heads/{branch}")
             name = f"refs/remotes/{REMOTE}/{branch}"
@@ -255,7 +266,10 @@ class Repository:
             The new commit, or main itself when it holds nothing of the merge any more.
 
         Raises:
-            GitError: later commits touch the same lines, or main cannot be pushed to; main is as it was.
+            GitError: later commits touch the same lines (its key is `revert-conflict`), or main takes no push; main is
+                as it was.
+            GitUnavailableError: the remote cannot be reached, or somebody was faster with main; the same may go well
+                later.
         """
         main = await self.main()
 
@@ -263,9 +277,28 @@ class Repository:
             with self._lock():
                 made = commits.undo(self._repo, main, merge, message)
                 if made != main:
-                    # Not forced: whoever was faster with main makes this fail, and the whole is tried again.
+                    # Not forced: whoever was faster with main makes this fail, and the whole may be tried again.
                     self._push(f"{made}:{MAIN}")
                 return made
+
+        return await self._do(work)
+
+    async def merged(self, main: str, head: str, folder: Path) -> tuple[TreeFile, ...]:
+        """Write what main would hold with a commit merged into it into a folder, in place of whatever lies there.
+
+        Returns:
+            What differs from main.
+
+        Raises:
+            GitError: they conflict.
+        """
+
+        def work() -> tuple[TreeFile, ...]:
+            tree = self._repo[commits.merged(self._repo, main, head)].peel(pygit2.Tree)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            trees.write(self._repo, tree, folder)
+            return tuple(trees.differing(self._repo, self._repo[main].peel(pygit2.Tree), tree))
 
         return await self._do(work)
 

@@ -62,6 +62,18 @@ def changed(repo: pygit2.Repository, base: str, folder: Path) -> Iterator[TreeFi
         yield TreeFile(path=path, status="deleted", mode=None, size=0)
 
 
+def differing(repo: pygit2.Repository, before: pygit2.Tree, after: pygit2.Tree) -> Iterator[TreeFile]:
+    """What differs between two trees."""
+    old, new = flat(before), flat(after)
+    for path, (blob, mode) in sorted(new.items()):
+        if old.get(path) != (blob, mode):
+            content = repo.get(blob)
+            size = content.size if isinstance(content, pygit2.Blob) else 0
+            yield TreeFile(path=path, status="modified" if path in old else "added", mode=mode, size=size)
+    for path in sorted(set(old) - set(new)):
+        yield TreeFile(path=path, status="deleted", mode=None, size=0)
+
+
 def write(repo: pygit2.Repository, tree: pygit2.Tree, folder: Path) -> None:
     """Write the plain files of a tree into a folder."""
     for path, (blob, mode) in flat(tree).items():
