@@ -24,6 +24,9 @@ class Dots:
         if self._error:
             raise self._error
 
+    async def answers(self) -> bool:
+        raise NotImplementedError
+
     async def put(
         self, lane: Lane, reply: Reply, *, ids: object = (), done: int = 0, noted: Noted | None = None
     ) -> list[int]:

@@ -7,11 +7,12 @@ import contextlib
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from persais_core import errors
 from persais_core.channels.base import BlockedError, FloodError, MovedError, RejectedError, UnsureError
 from persais_core.channels.telegram import webhook
-from persais_core.channels.telegram.poll import poll
+from persais_core.channels.telegram.poll import LONGEST_PAUSE, pause_after, poll
 from persais_core.channels.telegram.send import TelegramChannel
 from persais_core.domain.chats import Button, File, Lane, Reply
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
@@ -26,6 +27,7 @@ async def bots(person: ChatClient) -> list[ChatMessage]:
 
 async def test_opening_tells_the_bots_id(channel: TelegramChannel) -> None:
     assert await channel.open() == 77
+    assert await channel.answers()
 
 
 async def test_a_wrong_token_names_the_setting_and_not_the_token(telegram_url: str) -> None:
@@ -41,6 +43,7 @@ async def test_an_unreachable_service_is_a_channel_error_without_the_token() -> 
     with pytest.raises(errors.ChannelError, match="cannot be reached") as caught:
         await dead.open()
     assert "HIDDEN" not in str(caught.value)
+    assert not await dead.answers()
     await dead.close()
 
 
@@ -274,14 +277,20 @@ async def test_nothing_is_confirmed_before_it_is_stored(channel: TelegramChannel
     assert await pending(channel) == 2
 
 
-async def test_polling_outlives_failures_of_telegram(
+async def test_polling_outlives_failures_of_telegram_and_tells_each_cause_once(
     channel: TelegramChannel, person: ChatClient, emulator: TelegramEmulator
 ) -> None:
     seen: asyncio.Queue[Any] = asyncio.Queue()
     emulator.fail_next("deleteWebhook", error_code=500, description="Internal Server Error")
-    emulator.fail_next("getUpdates", error_code=502, description="Bad Gateway")
-    async with polling(channel, seen.put):
-        assert (await asyncio.wait_for(seen.get(), 20))["message"]["text"] == "/start"
+    emulator.fail_next("getUpdates", times=2, error_code=502, description="Bad Gateway")
+    with structlog.testing.capture_logs() as logs:
+        async with polling(channel, seen.put):
+            assert (await asyncio.wait_for(seen.get(), 20))["message"]["text"] == "/start"
+            await person.send("next")
+            await asyncio.wait_for(seen.get(), 20)
+    told = [entry["event"] for entry in logs if entry["event"].startswith("polling")]
+    assert told == ["polling failed, and is tried again", "polling goes on"]
+    assert [pause_after(failures) for failures in (1, 100_000)] == [0.6, LONGEST_PAUSE]
 
 
 async def test_a_webhook_is_registered_with_its_secret(channel: TelegramChannel) -> None:

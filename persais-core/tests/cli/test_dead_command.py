@@ -7,9 +7,12 @@ import json
 import subprocess
 import sys
 
+from sqlalchemy import text
+
 from persais_core import settings
 from persais_core.db.engine import Database
-from persais_core.queue import dead_letters
+from persais_core.domain.chats import Lane, Reply
+from persais_core.queue import dead_letters, outbox
 from persais_core.testing import live
 
 
@@ -26,11 +29,14 @@ async def test_letters_are_listed_retried_and_dropped_from_the_terminal(database
         for subject in ("one", "two\x1b[2J"):
             payload = {"task": "step", "args": {}, "lock": None}
             await dead_letters.keep(session, "job", subject=subject, cause="no", payload=payload)
+        await outbox.put(session, Lane(chat_id=1), Reply(text="late"), key="late")
+        await session.execute(text("update persais.outbox set error = 'no line', created_at = '2026-01-02 03:04:05Z'"))
     listed = await dead(core_url, "list")
-    first, second, figures = listed.stdout.splitlines()
+    first, second, figures, waits = listed.stdout.splitlines()
     assert [line.split()[0] for line in (first, second)] == ["1", "2"]
     assert "\x1b" not in second
-    assert figures == "Messages: 0 sent, 0 waiting, 0 not delivered; 0 may stand in a chat twice."
+    assert figures == "Messages: 0 sent, 1 waiting, 0 not delivered; 0 may stand in a chat twice."
+    assert waits == "The oldest has waited since 2026-01-02 03:04:05Z: no line"
     retried, dropped = await asyncio.gather(dead(core_url, "retry", "1"), dead(core_url, "drop", "2", "--json"))
     assert retried.stdout == "Letter 1 (job) retried.\n"
     assert json.loads(dropped.stdout)["state"] == "dropped"

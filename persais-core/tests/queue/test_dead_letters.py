@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 import psycopg
 import pytest
 
-from persais_core import texts
+from persais_core import errors, texts
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Lane
 from persais_core.queue import dead_letters, jobs
@@ -103,14 +103,19 @@ async def test_a_poison_turn_is_tried_twice_set_aside_and_told_once_and_the_next
     assert await found(sql, "select from procrastinate_jobs where lock like 'chat:%'") == []
 
 
-async def test_while_the_database_fails_a_job_gets_more_tries(database: Database, sql: psycopg.AsyncConnection) -> None:
+@pytest.mark.parametrize(
+    "away", [psycopg.OperationalError("the server closed the connection"), errors.ForgeUnavailableError("it is away")]
+)
+async def test_while_what_it_needs_is_away_a_job_gets_more_tries(
+    database: Database, sql: psycopg.AsyncConnection, away: Exception
+) -> None:
     tries: list[int] = []
     done = asyncio.Event()
 
     async def step(number: int) -> None:
         tries.append(number)
         if len(tries) <= jobs.TRIES:
-            raise psycopg.OperationalError("the server closed the connection")
+            raise away
         done.set()
 
     async with database.session() as session:

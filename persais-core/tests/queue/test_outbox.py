@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import psycopg
 import psycopg.sql
 import pytest
+import structlog.testing
 
-from persais_core import texts
+from persais_core import errors, texts
 from persais_core.channels.base import Channel, Noted
 from persais_core.channels.telegram.send import TelegramChannel
 from persais_core.db.engine import Database
@@ -440,6 +441,9 @@ class _Through:
             await self.after()
         return sent
 
+    async def answers(self) -> bool:
+        return await self._channel.answers()
+
     async def typing(self, lane: Lane) -> None:
         await self._channel.typing(lane)
 
@@ -481,6 +485,93 @@ async def test_a_death_between_two_pieces_repeats_neither(
     assert [text[0] for text in await said(person)] == ["a"]
     await Outbox(database, channel).deliver(CHAT)
     assert [text[0] for text in await said(person)] == ["a", "b"]
+
+
+class UnpluggedChannel(_Through):
+    """Nothing leads to the chat service until the line is there again."""
+
+    is_there = False
+    tries = 0
+
+    async def put(
+        self, lane: Lane, reply: Reply, *, ids: Sequence[int] = (), done: int = 0, noted: Noted | None = None
+    ) -> list[int]:
+        self.tries += 1
+        if not self.is_there:
+            raise errors.ChannelError("there is no line")
+        return await self._channel.put(lane, reply, ids=ids, done=done, noted=noted)
+
+    async def answers(self) -> bool:
+        return self.is_there
+
+
+async def test_while_the_service_is_away_nothing_is_given_up_and_its_end_lets_every_chat_go_on(
+    database: Database, channel: TelegramChannel, person: ChatClient, other: ChatClient, sql: psycopg.AsyncConnection
+) -> None:
+    line = UnpluggedChannel(channel)
+    box = Outbox(database, line)
+    with structlog.testing.capture_logs() as logs:
+        for number in range(2 * outbox.MAX_ATTEMPTS):
+            await put(database, f"one {number}")
+            for until in ("0 hours", "1 hour"):  # the pause is over; and something is said while it lasts
+                await sql.execute(f"update persais.send_limits set paused_until = now() + interval '{until}'")
+                await box.deliver(CHAT)
+            assert [job for job in await waiting_jobs(sql) if job[1]] == [(f"out:{CHAT}", True)]
+            await clear_jobs(sql)
+        await put(database, "dead:two", chat=OTHER)
+        await clear_jobs(sql)
+        await box.deliver(OTHER)
+        assert set(await column(sql, "attempts")) == {0} and line.tries == 1
+        assert {state for _, state in await rows(sql)} == {"queued"} and await letters(sql) == []
+        line.is_there = True
+        await clear_jobs(sql)
+        await box.deliver(CHAT)
+        assert await waiting_jobs(sql) == [(f"out:{CHAT}", False), (f"out:{OTHER}", False)]
+        await box.deliver(OTHER)
+    assert await said(person) == [f"one {number}" for number in range(2 * outbox.MAX_ATTEMPTS)]
+    assert await said(other) == ["dead:two"]
+    warnings = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert [entry["event"].partition(";")[0] for entry in warnings] == [
+        "the chat service cannot be reached",
+        "the chat service can be reached again",
+    ]
+    await other.aclose()
+
+
+async def test_what_may_have_arrived_is_not_sent_again_before_the_service_answers(
+    database: Database,
+    channel: TelegramChannel,
+    emulator: TelegramEmulator,
+    person: ChatClient,
+    sql: psycopg.AsyncConnection,
+) -> None:
+    await put(database, "one")
+    emulator.lose_next("sendMessage")
+    emulator.fail_next("getMe", times=3, error_code=502, description="Bad Gateway")
+    box = Outbox(database, channel)
+    for _ in range(3):
+        await box.deliver(CHAT)
+        await sql.execute("update persais.send_limits set paused_until = now()")
+        assert await said(person) == ["one"]
+        assert (await column(sql, "attempts"), await column(sql, "doubts")) == ([1], [1])
+    await box.deliver(CHAT)
+    assert await said(person) == ["one", "one"]
+
+
+async def test_what_may_have_arrived_each_time_keeps_its_limit_also_while_the_service_is_away(
+    database: Database,
+    channel: TelegramChannel,
+    emulator: TelegramEmulator,
+    person: ChatClient,
+    sql: psycopg.AsyncConnection,
+) -> None:
+    await put(database, "one")
+    await sql.execute("update persais.outbox set attempts = %s", [outbox.MAX_ATTEMPTS - 1])
+    emulator.lose_next("sendMessage")
+    emulator.fail_next("getMe", error_code=502, description="Bad Gateway")
+    await Outbox(database, channel).deliver(CHAT)
+    assert await rows(sql) == [("one", "failed"), ("dead:one", "queued")]
+    assert await letters(sql) == [("send", "one", "waiting")]
 
 
 class BuggyChannel(_Through):

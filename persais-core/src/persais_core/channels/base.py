@@ -103,6 +103,10 @@ class Channel(Protocol):
         """
         ...
 
+    async def answers(self) -> bool:
+        """Whether the service can be reached and answers this bot at all; never raises."""
+        ...
+
     async def typing(self, lane: Lane) -> None:
         """Show for about five seconds that an answer is being written; never raises."""
         ...

@@ -28,6 +28,10 @@ class CountedChannel:
             self._metrics.send_failure(type(error).__name__.removesuffix("Error").lower())
             raise
 
+    async def answers(self) -> bool:
+        """Whether the service answers at all."""
+        return await self._inner.answers()
+
     async def typing(self, lane: Lane) -> None:
         """Show that an answer is being written."""
         await self._inner.typing(lane)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from persais_core.db.tables.sending import DeadLetter
     from persais_core.queue.outbox import Counts
 
@@ -18,12 +20,14 @@ app = typer.Typer(
 
 MAX_LETTERS = 1000
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
-Number = Annotated[int, typer.Argument(min=1, help="Of the letter, as `persais dead list` shows it.")]
+Number = Annotated[int, typer.Argument(min=1, help="The letter's number, as `persais dead list` shows it.")]
 
 
 @app.command("list")
 def show(as_json: AsJson = False) -> None:
     """Show what is set aside, oldest first, and what became of all messages."""
+    from persais_core.texts import printable
+
     letters, counts = asyncio.run(_read())
     if as_json:
         for letter in letters:
@@ -37,6 +41,8 @@ def show(as_json: AsJson = False) -> None:
         f"Messages: {counts.sent} sent, {counts.waiting} waiting, {counts.failed} not delivered; "
         f"{counts.doubts} may stand in a chat twice."
     )
+    if counts.since and counts.cause:
+        typer.echo(printable(f"The oldest has waited since {_moment(counts.since)}: {counts.cause}"))
 
 
 @app.command()
@@ -58,14 +64,17 @@ def _told(letter: DeadLetter, as_json: bool) -> None:
         typer.echo(f"Letter {letter.id} ({letter.kind}) {letter.state}.")
 
 
-def _line(letter: DeadLetter) -> str:
+def _moment(at: datetime) -> str:
     from datetime import UTC
 
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _line(letter: DeadLetter) -> str:
     from persais_core.texts import printable
 
-    at = f"{letter.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
     tries = f"{letter.tries} {'try' if letter.tries == 1 else 'tries'}"
-    return printable(f"{letter.id}  {at}  {letter.kind}  {letter.subject}  {tries}  {letter.cause}")
+    return printable(f"{letter.id}  {_moment(letter.at)}  {letter.kind}  {letter.subject}  {tries}  {letter.cause}")
 
 
 async def _read() -> tuple[list[DeadLetter], Counts]:

@@ -27,6 +27,9 @@ BESIDE_THE_LANE = frozenset({"status", "abort", "deploy", "rollback", "reset", "
 CHOOSE_AGENT = "agent:"
 """Start of the data of a button that chooses an agent; its name follows."""
 
+SAY = "say:"
+"""Start of the data of a button that an agent made; its name and the button's number follow."""
+
 
 _STORE = (
     "insert into persais.updates (bot_id, update_id, kind, chat_id, topic_id, payload) "
@@ -115,8 +118,8 @@ class Inbox:
 def is_urgent(incoming: Incoming) -> bool:
     """Whether an update goes beside the lane: a tap that decides on a change, or one of those commands."""
     if incoming.press is not None:
-        # Choosing an agent changes what the lane's next turn sees, so it takes its place in the lane.
-        return not incoming.press.data.startswith(CHOOSE_AGENT)
+        # These change what the lane's next turn sees, or are one themselves, so they take their place in the lane.
+        return not incoming.press.data.startswith((CHOOSE_AGENT, SAY))
     if incoming.message is None or incoming.message.is_forwarded:
         return False
     return incoming.message.command[0].removeprefix("/") in BESIDE_THE_LANE

@@ -8,7 +8,8 @@ one of them, the leader, since it has the repository, the worktrees and the prev
 only one of.
 
 A job that raises holds up its lock until it is tried again, so it is tried twice; then it is handed to whoever sets
-such jobs aside, and the next one runs. While the database is away nothing is learnt about a job: it gets more tries.
+such jobs aside, and the next one runs. While the database, or the place that keeps the code, is away nothing is learnt
+about a job: it gets more tries.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ SWEEP_EVERY = 2.0  # seconds
 VOUCH_LOCKS = 0x776F726B  # advisory locks (this, number of a worker) that last as long as its process
 TRIES = 2  # of a job that raises
 OUTAGE_TRIES = 8  # of a job that the database, or the death of its worker, kept from ending
+FAR_TRIES = 60  # of a job that the place which keeps the code kept from ending; with their pauses an hour
 LONGEST_PAUSE = 60  # seconds between two tries
 
 Handler = Callable[..., Awaitable[None]]
@@ -298,9 +300,16 @@ _LIVING = (
 )
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether something that a job needs is away, so that it may end well at another try."""
+    return _tries(error) > TRIES
+
+
 def _tries(error: BaseException) -> int:
     """How often a job may be begun that raised this."""
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, errors.ForgeUnavailableError | errors.GitUnavailableError):
+        return FAR_TRIES
     return OUTAGE_TRIES if isinstance(cause, psycopg.OperationalError) else TRIES
 
 

@@ -222,7 +222,7 @@ class _Thought:
 def _is_text(part: Incoming) -> bool:
     """Whether it is something said, and no tap and no command."""
     said = part.message
-    return said is not None and (said.is_forwarded or not said.text.startswith("/"))
+    return said is not None and (said.is_forwarded or not said.command[0])
 
 
 def _album(parts: Sequence[Incoming | None]) -> str | None:

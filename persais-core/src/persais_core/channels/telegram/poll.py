@@ -36,7 +36,7 @@ async def poll(bot: ExtBot[Any], accept: Callable[[Any], Awaitable[None]]) -> No
         accept: stores one raw update; an exception keeps it unconfirmed, so that it comes again.
     """
     await _leave_webhook(bot)
-    offset, failures = 0, 0
+    offset, failures, told = 0, 0, ""
     while True:
         try:
             updates = await bot.do_api_request(
@@ -55,15 +55,24 @@ async def poll(bot: ExtBot[Any], accept: Callable[[Any], Awaitable[None]]) -> No
                 offset = number + 1 if isinstance(number, int) and number >= 0 else offset
             if updates and offset == before:
                 raise errors.ChannelError("there are updates, and none of them has a number that can be confirmed")
-            failures = 0
+            if failures:
+                log.warning("polling goes on", failures=failures)
+            failures, told = 0, ""
         except asyncio.CancelledError:
             await _confirm(bot, offset)
             raise
         except Exception as error:  # the reason may be Telegram, the network or our database: all come back
             failures += 1
-            pause = min(LONGEST_PAUSE, 0.3 * 2**failures)
-            log.warning("polling failed", error=str(error), error_type=type(error).__name__, again_in_seconds=pause)
-            await asyncio.sleep(pause)
+            cause = f"{type(error).__name__}: {error}"
+            if cause != told:  # an outage may last for days
+                log.warning("polling failed, and is tried again", error=str(error), error_type=type(error).__name__)
+            told = cause
+            await asyncio.sleep(pause_after(failures))
+
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many failures in a row, be they days of them."""
+    return min(LONGEST_PAUSE, 0.3 * 2.0 ** min(failures, 10))
 
 
 async def _confirm(bot: ExtBot[Any], offset: int) -> None:

@@ -114,6 +114,16 @@ class TelegramChannel:
                 await _translated(lambda extra=extra: self.bot.delete_message(lane.chat_id, extra))  # type: ignore[misc]
         return kept
 
+    async def answers(self) -> bool:
+        """Whether Telegram can be reached and knows this bot."""
+        try:
+            await self.bot.get_me()
+        except telegram_errors.RetryAfter:
+            return True
+        except telegram_errors.TelegramError:
+            return False
+        return True
+
     async def typing(self, lane: Lane) -> None:
         """Show that an answer is being written."""
         with contextlib.suppress(telegram_errors.TelegramError):
