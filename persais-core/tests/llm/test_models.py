@@ -262,7 +262,8 @@ async def test_an_answer_that_is_too_late_is_told_with_its_limit(
 ) -> None:
     openai_server.script(None)
     models = Models(settings(openai_server.url), database, timeout_seconds=0.5)
-    with pytest.raises(errors.ModelUnavailableError, match=r"did not answer within 0\.5 s"):
+    # What is told is what was left of the limit when the question went out.
+    with pytest.raises(errors.ModelUnavailableError, match=r"did not answer within 0\.[1-5] s"):
         await models.ask(HELLO, BOOKING)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import persais_core
-from persais_core import commands
+from persais_core import processes
 from persais_core.checks import base
 from persais_core.checks.reviewer.findings import Finding
 from persais_core.domain import changes
@@ -99,8 +99,8 @@ async def read(
         "paths": list(paths),
         "max_bytes": base.MAX_FILE,
     }
-    outcome = await commands.run(
-        commands.Command(
+    outcome = await processes.run(
+        processes.Command(
             argv=(sys.executable, "-I", "-S", "-c", START, str(ROOM.parent), str(ROOM), json.dumps(task)),
             cwd=Path("/"),
             timeout_seconds=SECONDS,

@@ -10,11 +10,12 @@ import inspect
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
 from persais_core.db.records import Record
+from persais_core.llm import signatures
 
 if TYPE_CHECKING:
     from langchain_core.tools import StructuredTool
@@ -29,14 +30,17 @@ def bind(function: Callable[..., Awaitable[Any]], context: Any, *, ends: bool = 
         function: named and described (docstring) for the model, every further argument annotated.
         context: given as its first argument at each call.
         ends: whether a call ends the conversation, with its result as the answer.
+
+    Raises:
+        AgentError: it is no function, or says of its arguments what is no type.
     """
     from langchain_core.tools import StructuredTool
     from pydantic import create_model
 
-    hints = get_type_hints(function, include_extras=True)
-    first, *parameters = inspect.signature(function).parameters.values()
+    hints = signatures.hints(function)
+    first, *others = signatures.parameters(function)
     fields: dict[str, Any] = {
-        p.name: (hints.get(p.name, str), ... if p.default is inspect.Parameter.empty else p.default) for p in parameters
+        p.name: (hints.get(p.name, str), ... if p.default is inspect.Parameter.empty else p.default) for p in others
     }
 
     async def call(**given: Any) -> str:

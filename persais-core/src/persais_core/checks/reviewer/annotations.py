@@ -45,7 +45,7 @@ class Annotations(Attributes):
                         if isinstance(extra, ast.Call) and self.full_name(extra.func) in FIELDS:
                             self.field(extra, is_dataclass=False)
                         else:
-                            self.expression(extra)
+                            self.mark(extra)
                         self.functions = outside
                 else:
                     self.annotation(index)
@@ -121,6 +121,8 @@ class Annotations(Attributes):
 
     def parameter(self, argument: ast.arg) -> None:
         """A parameter. It may have the name of a builtin, as that is out of reach then."""
+        if argument.arg == "model_config":  # the parameters of a tool become fields of a model
+            self.refuse(argument, "name", "model_config means something to others; choose another name")
         if argument.arg not in BUILTINS or argument.arg in NEVER_HIDDEN or not characters.is_name(argument.arg):
             self.variable(argument, argument.arg)
 

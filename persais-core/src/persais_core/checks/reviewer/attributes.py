@@ -15,9 +15,17 @@ CLOSED_ATTRIBUTES = {
     *("ag_await", "f_globals", "f_locals", "f_builtins", "f_back", "f_code", "f_trace", "tb_frame", "tb_next"),
     *("co_code", "co_consts", "co_names", "mro", "func_globals", "func_code", "format_map", "with_traceback"),
     *("parse_raw", "parse_file", "from_orm", "model_rebuild", "update_forward_refs", "metadata", "registry"),
-    *("get_loop", "get_event_loop", "get_coro", "modules", "obj", "dispatch", "fget", "fset", "fdel"),
+    *("get_loop", "get_event_loop", "get_coro", "get_context", "modules", "obj", "dispatch", "fget", "fset", "fdel"),
     # fields as pydantic keeps them hold the annotation, and that can be `type`
-    *("model_fields", "model_computed_fields", "model_construct", "annotation", "rebuild_annotation", "return_type"),
+    *(
+        "model_config",
+        "model_fields",
+        "model_computed_fields",
+        "model_construct",
+        "annotation",
+        "rebuild_annotation",
+        "return_type",
+    ),
     # sets what is named in a text, on whatever hangs on a stand-in
     *("configure_mock", "mock_add_spec", "attach_mock"),
     *("wrapped_property", "loggerDict", "get_stack", "print_stack", "traceback", "tb", "eval", "exec"),
@@ -31,7 +39,14 @@ TELLING = {"__doc__", "__qualname__", "__members__"}
 # What a named tuple can be asked for.
 NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
 # Those of them that are words of everyday life, so that a class may have its own.
-COMMON = {"annotation", "dispatch", "exec", "eval", "metadata", "modules", "obj", "registry", "tb", "traceback"}
+COMMON = {
+    *("annotation", "dispatch", "exec", "eval", "get_context", "metadata", "modules", "obj", "registry", "tb"),
+    "traceback",
+}
+# Methods that do more by what they are called with, so they are called where they stand and never carried about.
+CALLED_WHERE_TAKEN = {"copy", "format", "model_copy"}
+# Methods of columns that take a text for SQL.
+SQL_OPERATORS = {"op", "bool_op"}
 # Private names by which SQLAlchemy, abc and enum know their own.
 PRIVATE_OF_OTHERS = re.compile(r"_sa_|_abc_|_.*_$")
 
@@ -92,7 +107,9 @@ class Attributes(Imports):
             self.may_be_set(base) or self.is_field(base, node.attr) or self.is_of_double(node.attr)
         ):
             self.refuse(node, "store", f"{node.attr} may only be set on self, on a record and on what is made here")
-        if self.class_of(base) or (isinstance(base, ast.Name) and (base.id == "cls" or self.is_logger(base))):
+        is_looked_up = isinstance(base, ast.Name) and base.id in self.kinds and node.attr == "get"
+        is_named = isinstance(base, ast.Name) and (base.id == "cls" or self.is_logger(base))
+        if self.class_of(base) or is_looked_up or is_named:
             self.mention(base)
         else:
             self.expression(base)
@@ -171,10 +188,13 @@ class Attributes(Imports):
 
     def is_no_door(self, name: str) -> bool:
         """Whether a name leads to the tables only from records, and there are none in this file."""
-        far = {*self.modules.values(), *self.names.values()}
-        return name in {"metadata", "registry"} and not any(
+        return name in {"metadata", "registry"} and not self.has_records()
+
+    def has_records(self) -> bool:
+        """Whether there may be records in this file, or classes of them."""
+        return any(
             one.startswith(("bot.", "sqlmodel", "sqlalchemy", "persais_core.Record")) or one == "persais_core"
-            for one in far
+            for one in (*self.modules.values(), *self.names.values())
         )
 
     def attribute_name(self, node: ast.AST, name: str, *, of_self: bool) -> None:

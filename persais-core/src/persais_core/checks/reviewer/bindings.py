@@ -51,8 +51,8 @@ class Class(NamedTuple):
 
     `methods` take an instance; `is_guarded` says that there are private attributes; `members` are those of an enum, and
     `is_record` says that its fields become columns, `is_simple` that making one runs next to nothing,
-    `is_rooted` that it has nothing from a class of somebody else, and `is_solid` that nothing but what was made of it
-    can pass for its instance.
+    `is_rooted` that it has nothing from a class of somebody else, `is_solid` that nothing but what was made of it can
+    pass for its instance, and `is_generic` that it takes types in brackets.
     """
 
     methods: frozenset[str] = frozenset()
@@ -63,6 +63,12 @@ class Class(NamedTuple):
     is_simple: bool = True
     is_rooted: bool = True
     is_solid: bool = True
+    is_generic: bool = False
+
+    @property
+    def makes_classes(self) -> bool:
+        """Whether something in brackets behind it makes a class, by somebody who evaluates the texts in it."""
+        return self.is_generic and not self.is_rooted
 
     def on(self, base: Class) -> Class:
         """The class as it is when it is made from another."""
@@ -75,6 +81,7 @@ class Class(NamedTuple):
             self.is_simple and base.is_simple,
             self.is_rooted and base.is_rooted,
             self.is_solid and base.is_solid,
+            self.is_generic or base.is_generic,
         )
 
 
@@ -192,7 +199,7 @@ def loggers(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         match node:
             case ast.Assign(value=ast.Call(func=function)) | ast.AnnAssign(value=ast.Call(func=function)) if (
-                _full(function, imports) == "logging.getLogger"
+                full_name(function, imports) == "logging.getLogger"
             ):
                 yield from stored(node)
 
@@ -276,7 +283,7 @@ def classes(tree: ast.Module, known: Mapping[str, Class]) -> dict[str, Class]:
             for item in node.body
             if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)) and takes_instance(item)
         }
-        full = {_full(base, imports) for base in node.bases}
+        full = {full_name(base, imports) for base in node.bases}
         is_simple = not (full - SIMPLE_BASES - {""}) and not any(_is_busy(item) for item in node.body)
         is_simple = is_simple and not ("__getitem__" in methods and not {"__iter__", "__len__"} & methods)
         found[node.name] = before.on(
@@ -289,6 +296,7 @@ def classes(tree: ast.Module, known: Mapping[str, Class]) -> dict[str, Class]:
                 is_simple,
                 not (full - ROOTS - {""}),
                 not (full - SOLID - {""}),
+                "typing.Generic" in full or bool(getattr(node, "type_params", ())),
             )
         )
         bases.setdefault(node.name, set()).update(
@@ -335,11 +343,11 @@ def takes_instance(node: Function) -> bool:
     return not {"staticmethod", "classmethod"} & {item.id for item in node.decorator_list if isinstance(item, ast.Name)}
 
 
-def _full(base: ast.expr, imports: Mapping[str, str]) -> str:
-    """The full name of a base that is imported, else an empty string."""
+def full_name(base: ast.expr, imports: Mapping[str, str]) -> str:
+    """The full name of something that is imported or a builtin, else an empty string."""
     match base:
         case ast.Subscript(value=value):
-            return _full(value, imports)
+            return full_name(value, imports)
         case ast.Name(id=name):
             return imports.get(name, name if name in BUILTINS else "")
         case ast.Attribute(value=ast.Name(id=name), attr=attr):

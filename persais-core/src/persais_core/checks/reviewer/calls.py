@@ -7,8 +7,9 @@ import re
 from collections import Counter
 
 from persais_core.checks.reviewer import bindings, enums, sizes
-from persais_core.checks.reviewer.annotations import Annotations
+from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS
 from persais_core.checks.reviewer.bindings import BUILTINS
+from persais_core.checks.reviewer.models import Models
 from persais_core.checks.reviewer.names import FIELDS
 from persais_core.checks.reviewer.nodes import is_literal, values_of
 
@@ -65,7 +66,7 @@ FILLS = {"add", "append", "extend", "insert", "reverse", "setdefault", "sort", "
 TAKES_CLASSES = {"isinstance", "issubclass", "persais_core.testing.context_for", "pytest.raises"}
 
 
-class Calls(Annotations):
+class Calls(Models):
     """Judges calls."""
 
     def call(self, node: ast.Call) -> None:
@@ -116,6 +117,8 @@ class Calls(Annotations):
                 takes_classes and (index == 1 or name not in {"isinstance", "issubclass"})
             ):
                 self.mention(argument)
+            elif name in {"type", "isinstance"} and isinstance(argument, ast.Attribute) and argument.attr == "op":
+                self.mention(argument)  # of a node
             else:
                 self.expression(argument)
         for keyword in node.keywords:
@@ -126,8 +129,16 @@ class Calls(Annotations):
 
     def restricted(self, node: ast.Call, name: str | None) -> None:
         """Calls that may be made with some arguments only."""
+        self.made_by_keywords(node, name)
         if text := sizes.of_call(node, name):
             self.refuse(node, "size", text)
+        self.pattern_text(node, name)
+        if (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr in sizes.PADS
+            and any(map(self.width, node.args[:1]))
+        ):
+            self.refuse(node, "size", "this width may fill the memory; choose a small one, as min(width, 200)")
         if self.functions == 0 and name == "iter" and len(node.args) > 1:
             self.refuse(node, "size", "this may never end; write the values out")
         match name, node.args:
@@ -148,6 +159,41 @@ class Calls(Annotations):
                 self.refuse(node, "attribute", "a logger is made at the top: `logger = logging.getLogger(__name__)`")
             case str(full), _ if full.startswith("unittest.mock.") and any(one.arg is None for one in node.keywords):
                 self.refuse(node, "test", "write the arguments of a stand-in out")
+
+    def pattern_text(self, node: ast.Call, name: str | None) -> None:
+        """The pattern of a call of `re`, where it is known which it is."""
+        given = node.args[:1] or [one.value for one in node.keywords if one.arg == "pattern"]
+        if name in sizes.PATTERNS and given:
+            texts = self.templates.texts(given[0], self.variables()) or ()
+            is_whole = name == "re.fullmatch" or (name == "re.compile" and self.matches_wholly)
+            if any(sizes.is_bomb(text, is_whole=is_whole) for text in texts):
+                self.refuse(node, "size", "a text can keep this pattern busy for ever; repeat what is inside once")
+
+    def width(self, node: ast.expr, depth: int = 0) -> bool:
+        """Whether a width may be any number, as it is computed by a product or read from a text."""
+        match node:
+            case ast.Name(id=name) if depth < 5:
+                if name in self.grown:
+                    return True
+                at_top = [self.templates.top[name]] if name in self.templates.top else []
+                return any(self.width(value, depth + 1) for value in self.variables().get(name, at_top))
+            case ast.Constant(value=int(found)):
+                return found > sizes.MOST_WIDTH
+            case ast.BinOp(op=ast.Pow() | ast.LShift()):
+                return True
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                return not any(isinstance(one, ast.Constant) for one in (left, right)) or any(
+                    self.width(one, depth + 1) for one in (left, right)
+                )
+            case ast.BinOp(left=left, right=right) | ast.IfExp(body=left, orelse=right):
+                return self.width(left, depth + 1) or self.width(right, depth + 1)
+            case ast.Call(func=ast.Name(id="min"), args=given) if len(given) > 1:
+                return all(self.width(one, depth + 1) for one in given)
+            case ast.Call(func=ast.Name(id="max"), args=given):
+                return len(given) > 1 and any(self.width(one, depth + 1) for one in given)
+            case ast.Call(func=ast.Name(id="int"), args=[ast.expr() as read]):
+                return not isinstance(read, (ast.BinOp, ast.Constant))
+        return False
 
     def look_for_quick(self, tree: ast.Module, every: Counter[str]) -> None:
         """Find functions that may be called while the file is imported: they wait for nobody and come to an end."""
@@ -195,7 +241,8 @@ class Calls(Annotations):
                 continue
             for part in one.value.split("."):
                 self.attribute_name(node, part, of_self=False)
-                if part in {"format", "__init__", "__post_init__"}:
+                is_bare = part == "copy" and len(node.args) == 1 and not node.keywords
+                if part in {*CALLED_WHERE_TAKEN, *SQL_OPERATORS, "__init__", "__post_init__"} and not is_bare:
                     self.refuse(node, "format", f"{part} may not be taken out of a value; call it where needed")
 
     def is_literal_type(self, arguments: list[ast.expr]) -> bool:

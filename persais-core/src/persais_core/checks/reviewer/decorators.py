@@ -7,10 +7,13 @@ been able to call the method itself.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
+from persais_core.checks.reviewer import bindings
 from persais_core.checks.reviewer.bindings import Function, stored
 
 NOTES = {"add", "append", "setdefault"}
+WRAPS = "functools.wraps"
 
 
 def is_wrapper(node: Function, *, is_called: bool = False) -> bool:
@@ -54,6 +57,40 @@ def keeps_instance(node: Function) -> bool:
         for part in ast.walk(statement)
         if isinstance(part, ast.Name) and part.id == wrapped
     ) and not any(isinstance(part, (ast.Lambda, ast.FunctionDef)) for part in ast.walk(inner) if part is not inner)
+
+
+def copying(tree: ast.Module) -> Iterator[str]:
+    """Functions at the top of a file in which `wraps` copies what somebody else hands them.
+
+    With the name and docstring come annotations, which others evaluate. Behind @ they are those of a function that is
+    written out; anywhere else they could be anything.
+    """
+    imports = bindings.imported(tree)
+    functions = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            for part in ast.walk(node):
+                match part:
+                    case ast.Call(func=function, args=[ast.Name(id=name)]) if (
+                        name not in functions and bindings.full_name(function, imports) == WRAPS
+                    ):
+                        yield node.name
+
+
+def copies(node: ast.FunctionDef) -> Iterator[ast.expr]:
+    """Where a decorator, or one that a function makes, has `@wraps(f)` of the function that is written out below it."""
+    inner = _result(node)
+    if isinstance(inner, ast.FunctionDef) and is_wrapper(inner):
+        yield from copies(inner)  # what this one is handed itself may be anything
+        return
+    given = [argument.arg for argument in node.args.args[:1]]
+    if given and given[0] not in set(stored(*node.body)):
+        for step in node.body:
+            around = step.decorator_list if isinstance(step, (ast.FunctionDef, ast.AsyncFunctionDef)) else []
+            for one in around:
+                match one:
+                    case ast.Call(args=[ast.Name(id=name)]) if name == given[0]:
+                        yield one
 
 
 def _is_first(node: ast.expr, first: list[str], rest: list[str]) -> bool:

@@ -9,6 +9,7 @@ from persais_core.checks.reviewer.annotations import CLOSED_FIXTURES
 from persais_core.checks.reviewer.attributes import CLOSED_ATTRIBUTES, COMMON
 from persais_core.checks.reviewer.bindings import BUILTINS
 from persais_core.checks.reviewer.expressions import Expressions
+from persais_core.checks.reviewer.models import SETTINGS
 from persais_core.checks.reviewer.names import FIELDS, PASSES_ON, Scope
 from persais_core.checks.reviewer.nodes import bound_by, called, is_literal, kinds_in, set_to
 from persais_core.checks.reviewer.templates import FIELD
@@ -118,6 +119,10 @@ class Definitions(Expressions):
             and decorators.is_wrapper(self.wrappers[target.id], is_called=isinstance(decorator, ast.Call))
         )
 
+    def is_function_here(self, name: str) -> bool:
+        """Whether a name is that of a function at the top of the file, and of nothing else."""
+        return name in self.defined and not any(name in scope.names for scope in self.scopes)
+
     def klass(self, node: ast.ClassDef) -> None:
         """A class: its bases, settings and body run at import."""
         self.special(node, node.name, in_class=False)
@@ -129,11 +134,7 @@ class Definitions(Expressions):
         self.scopes.append(around)
         for base in node.bases:
             self.base(base)
-        for setting in node.keywords:
-            if setting.arg == "metaclass" or setting.arg is None or not isinstance(setting.value, ast.Constant):
-                self.refuse(
-                    node, "class", f"{setting.arg or '**'}: only plain values such as table=True may stand here"
-                )
+        self.class_settings(node)
         kind = self.classes[node.name]
         if kind.is_record and len(node.bases) > 1:
             self.refuse(node, "schema", "a record has one base; what two share is written twice")
@@ -185,6 +186,12 @@ class Definitions(Expressions):
     def class_body(self, node: ast.ClassDef) -> None:
         """What stands in a class."""
         for index, item in enumerate(node.body):
+            self.hidden_bindings(item)
+            if SETTINGS & set(bound_by(item)):
+                self.settings(item)
+                continue
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                self.field_name(item, item.target.id)
             match item:
                 case ast.Expr(value=ast.Constant(value=value)):
                     if not (value is ... or isinstance(value, str)) or (index and value is ...):
@@ -284,11 +291,14 @@ class Definitions(Expressions):
                 for argument in node.args if isinstance(node, ast.Call) else ():
                     self.typed(argument)
                 return
-        if name == "functools.wraps":
+        if name == decorators.WRAPS:
             match node:
                 case ast.Call(args=[ast.Name() as wrapped], keywords=[]):
                     self.mention(target)
                     self.expression(wrapped)
+                    if id(node) not in self.copying and not self.is_function_here(wrapped.id):
+                        text = "wraps copies what a function says of itself, so it takes what stands below @ here; "
+                        self.refuse(node, "decorator", f"{text}write `def decorate(function): @wraps(function) …`")
                 case _:
                     self.refuse(node, "decorator", "wraps takes the function and no more: @wraps(function)")
             return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from persais_core.checks.reviewer import bindings, sizes
+from persais_core.checks.reviewer import bindings, kinds, sizes
+from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS
 from persais_core.checks.reviewer.calls import LOOSE_DECORATORS, NAMED_ONLY
 from persais_core.checks.reviewer.fields import Fields
 from persais_core.checks.reviewer.names import FIELDS, Scope
@@ -13,7 +14,14 @@ from persais_core.checks.reviewer.names import FIELDS, Scope
 CALLED_ONLY = {
     *("super", "typing.TypeVar", "typing.NewType", "typing.ParamSpec", "copy.deepcopy", "getattr", "functools.wraps"),
     *("operator.attrgetter", "operator.methodcaller", "collections.namedtuple", "typing.get_args", "logging.getLogger"),
-    *("asyncio.CancelledError", "logging.Logger", "sqlalchemy.CheckConstraint", "time.sleep"),
+    *(
+        "asyncio.CancelledError",
+        "logging.Logger",
+        "types.SimpleNamespace",
+        "pydantic.PlainSerializer",
+        "sqlalchemy.CheckConstraint",
+        "time.sleep",
+    ),
     *("unittest.mock.Mock", "unittest.mock.MagicMock", "unittest.mock.AsyncMock"),
 }
 
@@ -38,6 +46,7 @@ class Expressions(Fields):
             case ast.Subscript(ctx=ast.Load()) if self.is_type(node.value):
                 if self.full_name(node.value) == "type":
                     self.refuse(node, "class", "type[…] makes classes when it is called; name the class")
+                self.open_generic(node)
                 self.annotation(node)
             case ast.Attribute(value=ast.Call() as made, attr="__name__", ctx=ast.Load()) if self.is_class_of(made):
                 self.call(made)
@@ -64,6 +73,18 @@ class Expressions(Fields):
                 self.call(key)
                 for other in more:
                     self.expression(other)
+            case ast.Subscript(value=ast.Name() as table, ctx=ast.Load()) if self.is_dictionary(table) and (
+                table.id in self.kinds
+            ):
+                self.mention(table)
+                self.expression(node.slice)
+            case ast.Dict() | ast.Tuple() if id(node) in self.kind_tables:
+                named = [one for one in kinds.table_parts(node) if kinds.is_node_kind(self.full_name(one) or "")]
+                for one in named:
+                    self.mention(one)
+                for child in ast.iter_child_nodes(node):
+                    if isinstance(child, ast.expr) and child not in named:
+                        self.expression(child)
             case ast.BoolOp(op=ast.And(), values=values):
                 found: set[str] = set()
                 for one in values:
@@ -91,10 +112,14 @@ class Expressions(Fields):
                 self.expression(node.body)
                 self.functions -= 1
                 self.scopes.pop()
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp() if (
+                sizes.turns(node, self.templates.top) > sizes.MOST_TIMES
+            ):
+                self.refuse(node, "size", "these are too many steps; choose smaller ranges")
             case ast.BinOp() if sizes.is_huge(node):
                 self.refuse(node, "size", "this is too large to compute; choose smaller numbers")
-            case ast.FormattedValue() if sizes.is_wide(node):
-                self.refuse(node, "size", "this width fills the memory; choose a smaller one")
+            case ast.FormattedValue() if sizes.is_wide(node) or any(map(self.width, sizes.widths(node))):
+                self.refuse(node, "size", "this width may fill the memory; choose a small one, as min(width, 200)")
             case _:
                 self.pieces(node)
 
@@ -187,10 +212,24 @@ class Expressions(Fields):
             self.refuse(node, "class", f"{shown} is no value; call it where it is needed")
         elif full in EVERYBODYS:
             self.refuse(node, "class", f"{shown} is everybody's class and no value; write a class of your own")
+        elif kinds.is_node_kind(full):
+            self.refuse(node, "class", f"{shown} is no value; ask isinstance(node, {shown}) or match it")
+        elif (
+            isinstance(node, ast.Name)
+            and node.id in self.kinds
+            and not any(node.id in scope.names for scope in self.scopes)
+        ):
+            self.refuse(node, "class", f"{shown} holds kinds of nodes and is no value; look them up: {shown}[type(x)]")
+        elif isinstance(node, ast.Attribute) and node.attr in CALLED_WHERE_TAKEN - {"format"} and not full:
+            self.refuse(node, "attribute", f"{shown} is no value; call it where it is needed")
+        elif isinstance(node, ast.Attribute) and node.attr in SQL_OPERATORS and self.has_records():
+            self.refuse(node, "schema", f"{shown} may be one of a column, which takes SQL; compare values in Python")
         elif full in NAMED_ONLY:
             self.refuse(node, "class", f"{shown} is a base class and no value; write `class X({shown}):`")
         elif full in self.allowed.decorators - LOOSE_DECORATORS:
             self.refuse(node, "decorator", f"{shown} is no value; write it behind @")
+        elif (found := self.class_of(node)) and found.makes_classes:
+            self.refuse(node, "class", f"{shown} makes classes by what stands in brackets; name it where it is needed")
         elif (found := self.class_of(node)) and found.is_guarded:
             self.refuse(node, "private", f"{shown} has private attributes: make one, do not pass the class on")
         elif isinstance(node, ast.Name) and node.id == "cls" and self.is_first("cls") and not self.is_plain_enum():

@@ -7,6 +7,7 @@ import re
 
 from persais_core.checks.reviewer import bindings
 from persais_core.checks.reviewer.calls import Calls
+from persais_core.checks.reviewer.models import ALIASES
 from persais_core.checks.reviewer.names import GENERIC_BUILTINS
 from persais_core.checks.reviewer.nodes import called, is_literal, values_of
 
@@ -27,6 +28,9 @@ class Fields(Calls):
             self.expression(argument)
         for keyword in node.keywords:
             value = keyword.value
+            if keyword.arg in ALIASES:
+                self.alias(value)
+                continue
             match keyword.arg:
                 case None | "sa_column_args" | "schema_extra":
                     self.refuse(node, "schema", f"{keyword.arg or '**'} may not be used in a field")

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from persais_core.checks.reviewer import bindings, characters, decorators, enums, flows, templates
+from persais_core.checks.reviewer import bindings, characters, decorators, enums, flows, kinds, sizes, templates
 from persais_core.checks.reviewer.bindings import BUILTINS
 from persais_core.checks.reviewer.findings import Finding
 from persais_core.checks.reviewer.lists import Allowed
@@ -90,11 +90,18 @@ class Names(ABC):
         self.abroad: dict[str, bindings.Class] = {}  # classes of other files of the project
         self.dictionaries: set[str] = set()  # constants that are plain dictionaries, written out
         self.wrappers: dict[str, ast.FunctionDef] = {}  # own decorators
+        self.copiers: frozenset[str] = frozenset()  # those of them that copy what a function says of itself
+        self.copying: set[int] = set()  # where they do so
+        self.defined: set[str] = set()  # functions at the top of the file
         self.dispatchers: set[str] = set()  # functions behind @singledispatch
+        self.kinds: frozenset[str] = frozenset()  # tables at the top with kinds of nodes of `ast` in them
+        self.kind_tables: set[int] = set()  # where these are written out
         self.plain: set[str] = set()  # names at the top that hold numbers, texts and tables, written out
         self.same: set[str] = set()  # functions that give back what they are given
         self.subjects: set[str] = set()  # fixtures that give an instance of a class of the project
         self.quick: set[str] = set()  # functions that may be called while the file is imported
+        self.matches_wholly = False  # whether a pattern of the file may have to reach to the end of a text
+        self.grown: frozenset[str] = frozenset()  # names that are multiplied by something step by step
         self.constants: set[str] = set()  # names at the top of the file that hold nothing that can be called
         self.types: frozenset[str] = frozenset()
         self.shared: frozenset[str] = frozenset()
@@ -126,12 +133,20 @@ class Names(ABC):
                 if isinstance(value, ast.Dict):
                     self.dictionaries |= {name for name in bound_by(node) if every[name] == 1}
         for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and every[node.name] == 1:
+                self.defined.add(node.name)
             if isinstance(node, ast.FunctionDef) and every[node.name] == 1:
                 if decorators.is_wrapper(node):
                     self.wrappers[node.name] = node
+                    self.copying |= {id(one) for one in decorators.copies(node)}
                 if [self.full_name(one) for one in node.decorator_list] == ["functools.singledispatch"]:
                     self.dispatchers.add(node.name)
+        tables = kinds.node_tables(tree)
+        self.kinds, self.kind_tables = frozenset(tables), {id(table) for table in tables.values()}
+        self.copiers = frozenset(decorators.copying(tree))
         self.loggers = frozenset(bindings.loggers(tree))
+        self.grown = frozenset(sizes.grown(tree))
+        self.matches_wholly = any(isinstance(one, ast.Attribute) and one.attr == "fullmatch" for one in ast.walk(tree))
         self.templates = templates.Templates(tree, every, self.owner)
         self.makers = {
             node.name
@@ -355,6 +370,8 @@ class Names(ABC):
             if not is_read and not name.endswith("__") and self.is_in_class():
                 return  # private to the class
             self.refuse(node, "dunder", f"{name} may not be used; do without it")
+        elif is_read and name in self.copiers and not any(name in scope.names for scope in self.scopes):
+            self.refuse(node, "decorator", f"{name} copies what a function says of itself; write it behind @")
         elif isinstance(node.ctx, (ast.Store, ast.Del)) and name in self.modules:
             self.refuse(node, "shadow", f"{name} is an imported module; choose another name")
         elif isinstance(node.ctx, (ast.Store, ast.Del)) and name in NEVER_HIDDEN:
@@ -371,11 +388,16 @@ class Names(ABC):
 
     def is_type(self, node: ast.expr) -> bool:
         """Whether subscripting this makes a type, so that strings inside it are types too."""
+        while isinstance(node, ast.Subscript):
+            node = node.value  # Box[T][…]
         name = self.full_name(node) or ""
         if name.startswith(("typing.", "collections.abc.")) or name in GENERIC_BUILTINS:
             return True
         if isinstance(node, ast.Name) and node.id in self.types and node.id not in self.classes:
             return True  # an alias: it is whatever it stands for
+        kind = self.class_of(node)
+        if kind is not None and kind.makes_classes:
+            return True
         # A class of the project, subscripted while the file is imported: Box["…"]
         return self.functions == 0 and isinstance(node, ast.Name) and (node.id in self.classes or node.id in self.names)
 
@@ -406,6 +428,10 @@ class Names(ABC):
     @abstractmethod
     def field(self, node: ast.Call, *, is_dataclass: bool) -> None:
         """Judge `Field(…)`."""
+
+    @abstractmethod
+    def mark(self, node: ast.expr) -> None:
+        """Judge what stands behind the type in `Annotated[…]`."""
 
     @abstractmethod
     def pieces(self, node: ast.AST) -> None:

@@ -9,7 +9,7 @@ import ast
 import os
 import sys
 
-from persais_core.checks.reviewer import bindings, templates
+from persais_core.checks.reviewer import bindings, decorators, kinds, templates
 
 LOGGERS = {"log", "logger"}  # as everybody calls them, and nobody else may have them
 MAX_READ = 1 << 20  # bytes of a file that something is imported from
@@ -43,7 +43,7 @@ class Project:
         return made is not None and name in made.types
 
     def keeps(self, module: str, name: str) -> bool:
-        """Whether a module fills a table of texts in, so that nobody else may get hold of it."""
+        """Whether a module needs something for itself alone, as a table of texts that it fills in."""
         made = self.made(module)
         return made is not None and name in made.kept
 
@@ -59,7 +59,7 @@ class Project:
         try:
             tree = ast.parse(content)
             filled = templates.Templates(tree, bindings.bound(tree)).filled
-            return bindings.made(tree, self.classes(tree))._replace(kept=filled | frozenset(bindings.loggers(tree)))
+            return bindings.made(tree, self.classes(tree))._replace(kept=filled | _private(tree))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return bindings.Made()
 
@@ -112,3 +112,8 @@ class Alone(Project):
         """Whether a name is written as classes are."""
         name = full.rpartition(".")[2]
         return full.startswith("bot.") and name[:1].isupper() and not name.isupper()
+
+
+def _private(tree: ast.Module) -> frozenset[str]:
+    """What else a file keeps to itself: its loggers, kinds of nodes, and what copies the insides of a function."""
+    return frozenset({*bindings.loggers(tree), *kinds.node_tables(tree), *decorators.copying(tree)})

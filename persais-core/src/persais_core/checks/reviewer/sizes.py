@@ -7,14 +7,18 @@ who wants an answer.
 from __future__ import annotations
 
 import ast
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from re import _parser as parser  # type: ignore[attr-defined]  # the one that re.compile uses
 from typing import Any
 
 MOST_POWER = 10_000
 MOST_TIMES = 10_000_000  # elements of a text or list, and steps
 MOST_FACTORS = 100_000
+MOST_WIDTH = 99_999  # characters that a field may be padded to
+MOST_REPEATS = 10  # of a part of a pattern, where each may end anywhere
+MOST_DOUBLINGS = 24
 # Calls that make as much, or take as many steps, as a number says.
 LONG = {
     *("range", "bytes", "bytearray", "random.randbytes", "random.getrandbits", "secrets.token_bytes"),
@@ -40,8 +44,6 @@ def of_call(node: ast.Call, name: str | None) -> str:
         return "this is too large to compute; choose smaller numbers"
     if name == "itertools.product" and _combinations(node) > MOST_TIMES:
         return "these are too many combinations; choose fewer"
-    if name in PATTERNS and node.args and isinstance(node.args[0], ast.Constant) and is_bomb(node.args[0].value):
-        return "a text can keep this pattern busy for ever; repeat what is inside once"
     return ""
 
 
@@ -64,6 +66,93 @@ def _combinations(node: ast.Call) -> int:
 def is_wide(node: ast.FormattedValue) -> bool:
     """Whether a field of an f-string is padded to a width that fills the memory."""
     return node.format_spec is not None and bool(WIDTH.search(ast.unparse(node.format_spec)))
+
+
+def widths(node: ast.FormattedValue) -> list[ast.expr]:
+    """The widths and other parts of how a field of an f-string is filled in that are computed."""
+    parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
+    return [part.value for part in parts if isinstance(part, ast.FormattedValue)]
+
+
+def grown(tree: ast.AST) -> Iterator[str]:
+    """Names that are multiplied step by step."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.AugAssign(target=ast.Name(id=name), op=ast.Mult() | ast.Pow() | ast.LShift()):
+                yield name
+
+
+def turns(node: ast.expr | ast.stmt, known: Mapping[str, ast.expr]) -> int:
+    """How often the inside of a loop or comprehension is run, as far as its ranges are written out.
+
+    Args:
+        node: the loop.
+        known: what names at the top of the file are set to.
+    """
+    match node:
+        case ast.For(iter=items, body=body):
+            inside = [turns(part, known) for one in body for part in _loops(one)]
+            return _length(items, known) * max(inside, default=1)
+        case ast.ListComp(generators=parts) | ast.SetComp(generators=parts) | ast.GeneratorExp(generators=parts):
+            return math.prod(_length(part.iter, known) for part in parts)
+        case ast.DictComp(generators=parts):
+            return math.prod(_length(part.iter, known) for part in parts)
+    return 1
+
+
+def _loops(node: ast.stmt) -> Iterator[ast.For]:
+    """The outermost loops in a statement that run whenever it does."""
+    if isinstance(node, ast.For):
+        yield node
+    elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.stmt):
+                yield from _loops(child)
+
+
+def _length(items: ast.expr, known: Mapping[str, ast.expr]) -> int:
+    match items:
+        case ast.Call(func=ast.Name(id="range"), args=[ast.expr() as end]):
+            start = None
+        case ast.Call(func=ast.Name(id="range"), args=[start, end]):
+            pass
+        case _:
+            return 1
+    first, last = (number(_known(one, known)) if one else 0 for one in (start, end))
+    return max(1, last - (first or 0)) if last is not None else 1
+
+
+def _known(node: ast.expr, known: Mapping[str, ast.expr]) -> ast.expr:
+    return known.get(node.id, node) if isinstance(node, ast.Name) else node
+
+
+def doubles(node: ast.For) -> bool:
+    """Whether a loop with a written number of steps multiplies a value by itself in each, and never leaves."""
+    inside = [part for one in node.body for part in ast.walk(one)]
+    if _length(node.iter, {}) < MOST_DOUBLINGS or any(
+        isinstance(part, (ast.Break, ast.Return, ast.Raise, ast.Mod)) for part in inside
+    ):
+        return False
+    return any(_is_doubled(part) for part in inside)
+
+
+def _is_doubled(node: ast.AST) -> bool:
+    match node:
+        case ast.AugAssign(target=ast.Name(id=name), op=ast.Mult() | ast.Add(), value=ast.Name(id=other)):
+            return name == other
+        case ast.AugAssign(target=ast.Name(), op=ast.Pow(), value=ast.Constant(value=int(power))):
+            return power > 1
+        case ast.Assign(
+            targets=[ast.Name(id=name)],
+            value=ast.BinOp(left=ast.Name(id=one), op=ast.Mult() | ast.Add(), right=ast.Name(id=other)),
+        ):
+            return name == one == other
+        case ast.Assign(
+            targets=[ast.Name(id=name)],
+            value=ast.BinOp(left=ast.Name(id=one), op=ast.Pow(), right=ast.Constant(value=int(power))),
+        ):
+            return name == one and power > 1
+    return False
 
 
 def is_huge(node: ast.BinOp) -> bool:
@@ -113,31 +202,70 @@ def is_endless(node: ast.While) -> bool:
     return is_true and not any(isinstance(part, (*leaves, ast.Assert)) for part in ast.walk(node))
 
 
-def is_bomb(text: object) -> bool:
-    """Whether a pattern repeats nothing but a repetition, or what reads in two ways, like `(a+)+` and `(a|aa)*`."""
+def is_bomb(text: object, *, is_whole: bool = False) -> bool:
+    """Whether a pattern repeats nothing but a repetition, or what reads in two ways, like `(a+)+` and `(a|aa)*`.
+
+    Args:
+        text: the pattern.
+        is_whole: whether it must reach to the end of a text, so that it can fail there.
+    """
     if not isinstance(text, (str, bytes)):
         return False
     try:
-        return any(_is_ambiguous(body) for body in _repeated(parser.parse(text)))
+        found = list(_repeated(parser.parse(text), is_whole))
+        return any(_is_ambiguous(body) or (may_fail and _is_loose(body)) for body, may_fail in found)
     except (re.error, RecursionError, OverflowError):
         return False
 
 
-def _repeated(found: Any) -> Iterator[list[Any]]:
-    """The insides of all repetitions without an end, groups round them taken off."""
-    for operation, value in found:
+def _repeated(found: Any, may_fail: bool) -> Iterator[tuple[list[Any], bool]]:
+    """The insides of all repetitions that may go on for long, groups round them taken off.
+
+    With each, whether something may fail behind it. Only then are all ways tried in which it could have been read.
+    """
+    parts = list(found)
+    for index, (operation, value) in enumerate(parts):
         name = str(operation)
+        fails = may_fail or not all(_may_be_absent(other) for other in parts[index + 1 :])
         if name in {"MAX_REPEAT", "MIN_REPEAT"}:
-            if value[1] is parser.MAXREPEAT:
-                yield _bare(value[2])
-            yield from _repeated(value[2])
+            if value[1] is parser.MAXREPEAT or value[1] >= MOST_REPEATS:
+                yield _bare(value[2]), fails
+            yield from _repeated(value[2], fails)
         elif name == "SUBPATTERN":
-            yield from _repeated(value[3])
+            yield from _repeated(value[3], fails)
         elif name == "BRANCH":
             for one in value[1]:
-                yield from _repeated(one)
+                yield from _repeated(one, fails)
         elif name in {"ASSERT", "ASSERT_NOT"}:
-            yield from _repeated(value[1])
+            yield from _repeated(value[1], True)
+
+
+def _is_loose(found: Any) -> bool:
+    """Whether something may end anywhere in what it reads: an endless repetition, and round it what may be absent."""
+    parts = list(found)
+    return any(
+        _is_endless(part) and all(_may_be_absent(other) for other in parts if other is not part) for part in parts
+    )
+
+
+def _is_endless(part: Any) -> bool:
+    name, value = str(part[0]), part[1]
+    if name in {"MAX_REPEAT", "MIN_REPEAT"}:
+        return value[1] is parser.MAXREPEAT or (value[1] == 1 and _is_loose(value[2]))
+    if name == "BRANCH":
+        return any(_is_loose(one) for one in value[1])
+    return name == "SUBPATTERN" and _is_loose(value[3])
+
+
+def _may_be_absent(part: Any) -> bool:
+    name, value = str(part[0]), part[1]
+    if name in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
+        return value[0] == 0 or all(_may_be_absent(one) for one in value[2])
+    if name == "SUBPATTERN":
+        return all(_may_be_absent(one) for one in value[3])
+    if name == "BRANCH":
+        return any(all(_may_be_absent(one) for one in way) for way in value[1])
+    return False
 
 
 def _bare(found: Any) -> list[Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from persais_core.checks.reviewer import bindings, sizes
+from persais_core.checks.reviewer import bindings, kinds, sizes
+from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS
 from persais_core.checks.reviewer.bindings import BUILTINS
 from persais_core.checks.reviewer.calls import FILLS
 from persais_core.checks.reviewer.definitions import Definitions
@@ -149,6 +150,9 @@ class Reader(Definitions):
                 self.tried -= 1
             case ast.While() if not self.tried and sizes.is_endless(node):
                 self.refuse(node, "size", "this loop never ends; give it a condition, or leave it by break")
+            case ast.For() if sizes.turns(node, self.templates.top) > sizes.MOST_TIMES or sizes.doubles(node):
+                self.refuse(node, "size", "this takes too many steps, or too long ones; choose smaller ranges")
+                self.pieces(node)
             case ast.With() | ast.AsyncWith() | ast.For() | ast.AsyncFor() | ast.While():
                 self.pieces(node)
             case ast.Match():
@@ -236,7 +240,8 @@ class Reader(Definitions):
         """`case X(a, b=c):`. Which attributes a and b are is said by the class, so it must be known."""
         for name in node.kwd_attrs:
             self.attribute_name(node, name, of_self=False)
-            if name in {"format", "__init__", "__post_init__"}:
+            is_of_column = name in SQL_OPERATORS and not kinds.is_node_kind(self.full_name(node.cls) or "")
+            if name in {*CALLED_WHERE_TAKEN, "__init__", "__post_init__"} or (is_of_column and self.has_records()):
                 self.refuse(node, "match", f"{name} may not be taken out of a value; name what you need")
         if node.patterns and not self.is_plain_class(node.cls):
             self.refuse(node, "match", "give the names of the attributes: `case X(name=found)`")

@@ -77,6 +77,6 @@ uses_inspection utc utcfromtimestamp utcoffset val_json_bytes val_temporal_unit 
 validate_by_alias validate_by_name validate_default validate_return validation_error_cause value values variance
 variant version visit visit_Constant vonmisesvariate wait wait_for weibullvariate when_used width with_hostmask
 with_netmask with_prefixlen with_variant wordsep_re wordsep_simple_re wrap writeheader writer writerow writerows year
-yeardatescalendar yeardays2calendar yeardayscalendar zscore
+yeardatescalendar yeardays2calendar yeardayscalendar zscore addressee
 """
 NAMES = frozenset(_WORDS.split())
