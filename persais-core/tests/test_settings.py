@@ -68,25 +68,64 @@ def test_user_ids_are_read_in_every_usual_spelling(bare: pytest.MonkeyPatch, tex
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("PORT", "abc", "a whole number from 0 to 65535"),
+        ("PORT", "99999", "a whole number from 0 to 65535"),
+        ("BATCH_DEBOUNCE", "6", "a number from 0 to 5"),
+        ("MAX_COST_PER_DAY", "-1", "a number, 0 or more"),
+        ("CODER_TIMEOUT", "0", "a number above 0"),
+        ("LOG_CONTENT", "maybe", "true or false"),
+        ("ALLOWED_USER_IDS", "@ann", "numbers with commas between them"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_told_with_its_place_and_what_is_allowed(
+    bare: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, allowed: str
+) -> None:
+    (tmp_path / ".env").write_text(f"{name}={value}\n")
+    with pytest.raises(errors.SettingsError) as caught:
+        settings.load(tmp_path)
+    assert str(caught.value) == f"{name}={value} in {tmp_path / '.env'}: must be {allowed}"
+    bare.setenv(name, value)
+    with pytest.raises(errors.SettingsError) as caught:
+        settings.load(tmp_path)
+    assert str(caught.value) == f"{name}={value} in the environment: must be {allowed}"
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PORT", "SECRETWORD"),
-        ("PORT", "99999"),
-        ("ALLOWED_USER_IDS", "SECRETWORD"),
-        ("ADMIN_USER_IDS", "1,SECRETWORD"),
         ("LLM_BASE_URL", "SECRETWORD.example.org"),
         ("APP_BASE_URL", "ftp://SECRETWORD"),
         ("TELEGRAM_API_URL", "SECRETWORD"),
-        ("ALLOW_UNSANDBOXED", "SECRETWORD"),
-        ("CODER_TIMEOUT", "SECRETWORD"),
+        ("TELEGRAM_WEBHOOK_SECRET", "SECRETWORD"),
+        ("ADMIN_USER_IDS", "123456789:SECRETWORD-of-a-bot"),
+        ("PORT", "SECRETWORD" * 3),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named_and_never_shown(bare: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_what_may_be_or_hold_a_secret_is_never_shown(bare: pytest.MonkeyPatch, name: str, value: str) -> None:
     bare.setenv(name, value)
-    with pytest.raises(errors.SettingsError, match=name) as caught:
+    with pytest.raises(errors.SettingsError, match=f"{name} in the environment: must") as caught:
         settings.load()
     assert "SECRETWORD" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_misspelt_names_are_found_and_other_peoples_are_not(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "OPENROUTER_APIKEY=x\nTELEGRAM_TOKEN=x\nadmin_ids=1\nFLY_SOMETHING=1\nDEFAULT_MODEL=x\nport=1\nNOTE=mine\n"
+    )
+    bare.setenv("SENTRY_DNS", "x")
+    bare.setenv("GITHUB_ACTIONS", "x")
+    assert [str(stranger) for stranger in settings.strangers(tmp_path)] == [
+        "OPENROUTER_APIKEY in .env is no setting; did you mean OPENROUTER_API_KEY?",
+        "TELEGRAM_TOKEN in .env is no setting; did you mean TELEGRAM_BOT_TOKEN?",
+        "admin_ids in .env is no setting; did you mean ADMIN_USER_IDS?",
+        "FLY_SOMETHING in .env is no setting; see .env.example for the names",
+        "SENTRY_DNS in the environment is no setting; did you mean SENTRY_DSN?",
+    ]
+    bare.setenv("SENTRY_DSN", "x")
+    assert not any(stranger.name == "SENTRY_DNS" for stranger in settings.strangers(tmp_path))
 
 
 def test_all_that_is_wrong_is_told_at_once(bare: pytest.MonkeyPatch) -> None:
@@ -109,7 +148,9 @@ def test_a_secret_that_can_be_guessed_or_not_be_sent_is_refused_without_being_to
     bare: pytest.MonkeyPatch, secret: str
 ) -> None:
     bare.setenv("TELEGRAM_WEBHOOK_SECRET", secret)
-    with pytest.raises(errors.SettingsError, match="TELEGRAM_WEBHOOK_SECRET: must be 32 to 256") as caught:
+    with pytest.raises(
+        errors.SettingsError, match="TELEGRAM_WEBHOOK_SECRET in the environment: must be 32 to 256"
+    ) as caught:
         settings.load()
     assert secret not in str(caught.value)
 

@@ -68,6 +68,9 @@ def run(
     config = settings.load()
     redactor = Redactor(config.secrets)
     logs.configure(redactor, human=sys.stdout.isatty())
+    if probe is None:  # else whoever supervises has said it
+        for stranger in settings.strangers():
+            log.warning(str(stranger))
     folder = root.resolve()
     place = app_module.Place(
         root=folder,
@@ -112,7 +115,7 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(app.close)
         if probe is not None:
-            await stack.enter_async_context(_listening(app.asgi, probe))
+            await stack.enter_async_context(_listening(app.probe, probe))
         else:
             await stack.enter_async_context(_listening(app.asgi, public))
             url = app.settings.database_direct_url or app.settings.database_url

@@ -7,8 +7,10 @@ other base URLs and runs the same code.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -23,6 +25,9 @@ TELEGRAM_API_URL = "https://api.telegram.org"
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
 GITHUB_API_URL = "https://api.github.com"
 
+LONGEST_SHOWN = 20  # characters of a value that cannot be used; longer ones may be a key in the wrong place
+OURS = ("TELEGRAM_", "GITHUB_", "GIT_", "FLY_", "LLM_", "OPENROUTER_", "DATABASE_", "PERSAIS_", "MAX_COST")
+"""How names begin that somebody writes into `.env` for us."""
 
 # LangGraph reads this when it is imported: a checkpoint then revives plain values alone, never a name of code.
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
@@ -78,7 +83,7 @@ class Settings(BaseSettings):
     aider_venv: Path | None = None
     """aider's own environment; unset: under `persais_home`. Several homes may share one."""
     allow_unsandboxed: bool = False
-    coder_timeout: float = 300.0
+    coder_timeout: float = Field(default=300.0, gt=0)
     """Seconds for one run of the coder."""
     max_cost_per_change: float = Field(default=2.0, ge=0)
     """US dollars that one change may spend on models."""
@@ -239,11 +244,6 @@ def is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
-def _is_here(url: str | None) -> bool:
-    """Whether an address is on this machine, where keys are placeholders."""
-    return url is not None and urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
-
-
 def child_environment(folder: Path | None = None, /, **overrides: str) -> dict[str, str]:
     """The environment for a child process that is ours and reads `Settings` again: this one's, with changes.
 
@@ -258,15 +258,101 @@ def load(folder: Path = Path(), **overrides: Any) -> Settings:
     """Read the environment and the `.env` of a folder; what stands in the environment wins.
 
     Raises:
-        SettingsError: a value cannot be used; the message names the variable and never its value.
+        SettingsError: values cannot be used; the message names each variable, where it stands, what is allowed, and
+            the value where that is no secret.
     """
+    given: dict[str, Any] = {"_env_file": folder / ".env", **overrides}
     try:
-        return Settings(**{"_env_file": folder / ".env", **overrides})
+        return Settings(**given)
     except ValidationError as error:
-        lines = [
-            f"{'_'.join(map(str, item['loc'])).upper() or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors(include_input=False, include_url=False)
-        ]
+        lines = [_complaint(dict(item), given["_env_file"]) for item in error.errors(include_url=False)]
         raise errors.SettingsError("; ".join(lines)) from None
     except ValueError as error:
         raise errors.SettingsError(str(error)) from None
+
+
+def _complaint(item: dict[str, Any], file: Path | None) -> str:
+    """What is wrong with one value, without the value of what may be or hold a secret."""
+    said = str(item["msg"]).removeprefix("Value error, ")
+    if not item["loc"]:
+        return said
+    field = str(item["loc"][0])
+    name, value = field.upper(), str(item["input"])
+    is_open = not field.endswith("_url") and "SecretStr" not in str(Settings.model_fields[field].annotation)
+    shown = f"{name}={value}" if is_open and len(value) <= LONGEST_SHOWN and value.isprintable() else name
+    return f"{shown}{_where(name, file)}: {_allowed(field, said)}"
+
+
+def _where(name: str, file: Path | None) -> str:
+    if any(key.upper() == name and value for key, value in os.environ.items()):
+        return " in the environment"
+    is_written = file is not None and file.is_file() and name in map(str.upper, dotenv.dotenv_values(file))
+    return f" in {file}" if is_written else ""
+
+
+def _allowed(field: str, said: str) -> str:
+    """What a number or a switch may be, in words; of all else we say it ourselves."""
+    about = Settings.model_fields[field]
+    if about.annotation is bool:
+        return "must be true or false"
+    kind = {int: "a whole number", float: "a number"}.get(about.annotation)  # type: ignore[arg-type]
+    if kind is None:
+        return said
+    limits = {
+        sign: getattr(limit, sign) for limit in about.metadata for sign in ("ge", "gt", "le") if hasattr(limit, sign)
+    }
+    match limits:
+        case {"ge": least, "le": most}:
+            return f"must be {kind} from {least} to {most}"
+        case {"ge": least}:
+            return f"must be {kind}, {least} or more"
+        case {"gt": least}:
+            return f"must be {kind} above {least}"
+    return f"must be {kind}"
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A name that looks as if it were meant for us, and is no setting: what it holds counts for nothing.
+
+    Args:
+        name: as it is written.
+        place: `.env`, or `the environment`.
+        near: the setting whose name is nearest; None: there is no near one.
+    """
+
+    name: str
+    place: str
+    near: str | None
+
+    def __str__(self) -> str:
+        """One sentence for a terminal or a log."""
+        return f"{self.name} in {self.place} is no setting; {self.advice}"
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return f"did you mean {self.near}?" if self.near else "see .env.example for the names"
+
+
+def strangers(folder: Path = Path()) -> list[Stranger]:
+    """Names in the `.env` of a folder that are misspelt, and those in the environment that nearly are a setting.
+
+    The environment holds the names of many programs, so only what differs by a letter or a word counts there.
+    """
+    known = [name.upper() for name in Settings.model_fields]
+    found = []
+    for name in dotenv.dotenv_values(folder / ".env"):
+        upper = name.upper()
+        if upper not in known and ((near := _nearest(upper, known, 0.75)) or upper.startswith(OURS)):
+            found.append(Stranger(name, ".env", near))
+    told, present = {stranger.name for stranger in found}, {name.upper() for name in os.environ}
+    for name in sorted(set(os.environ) - told):
+        near = None if name.upper() in known else _nearest(name.upper(), known, 0.85)
+        if near and near not in present:
+            found.append(Stranger(name, "the environment", near))
+    return found
+
+
+def _nearest(name: str, known: list[str], likeness: float) -> str | None:
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=likeness)), None)

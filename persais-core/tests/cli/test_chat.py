@@ -78,17 +78,32 @@ async def chat(home: Path, said: str) -> tuple[int, str, str]:
 async def test_piped_lines_are_said_in_turn_and_each_answer_is_printed(desk: Path) -> None:
     code, out, err = await chat(desk, "Hello World\n\nпривет\n")
     assert (code, err) == (0, "")
-    assert out.splitlines() == ["● Echo: Hello World", "● Echo: привет"]
+    assert out.splitlines() == ["> Hello World", "● Echo: Hello World", "> привет", "● Echo: привет"]
+
+
+async def test_a_colon_begins_a_command_and_two_a_message(desk: Path) -> None:
+    _, out, _ = await chat(desk, ":x\n::x\n:)\n")
+    assert out.splitlines() == [
+        "> :x",
+        "there is no command :x; :help shows what there is, and ::x sends it as a message",
+        "> ::x",
+        "● Echo: :x",
+        "> :)",
+        "● Echo: :)",
+    ]
 
 
 async def test_buttons_are_numbered_and_pressed_by_number(desk: Path) -> None:
     code, out, _ = await chat(desk, "card\n:2\n:1\n:q\nnever said\n")
     assert code == 0
     assert out.splitlines() == [
+        "> card",
         "● Ready?",
         "  [1] Deploy  [2] Abort",
+        "> :2",
         "(On it)",
         "✎ pressed a",
+        "> :1",
         "there is no such button; :help shows how to press one",
     ]
 
@@ -105,7 +120,9 @@ async def test_help_is_told(desk: Path) -> None:
 
 
 async def test_without_a_note_or_a_server_it_says_what_to_do(tmp_path: Path) -> None:
-    expected = "no bot is running here; start one with `persais dev`\n"
+    expected = (
+        "persais: no bot is running here; start one with `persais dev`, or name where one keeps its state with --home\n"
+    )
     assert await chat(tmp_path, "x\n") == (1, "", expected)
     (tmp_path / "desk.json").write_text('{"url": "http://127.0.0.1:9", "key": "k"}')
     assert await chat(tmp_path, "x\n") == (1, "", expected)
@@ -117,7 +134,7 @@ async def test_wrong_key_is_a_plain_sentence(desk: Path) -> None:
     note = json.loads((desk / "desk.json").read_text())
     (desk / "desk.json").write_text(json.dumps(note | {"key": "old"}))
     code, _, err = await chat(desk, "x\n")
-    assert (code, err) == (1, "open the chat with the link that the terminal printed\n")
+    assert (code, err) == (1, "persais: open the chat with the link that the terminal printed\n")
 
 
 async def test_formatting_survives_and_terminal_controls_do_not() -> None:

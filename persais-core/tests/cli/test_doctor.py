@@ -31,6 +31,20 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
+async def asked(folder: Path, home: Path) -> tuple[int, str, str]:
+    """Ask the doctor in a folder; its exit code and both of its outputs."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "persais_core", "doctor", "--json"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PERSAIS_HOME": str(home), "PORT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 @pytest.fixture
 def doctor(project: Path, tmp_path: Path) -> Doctor:
     """Run it with settings; returns its exit code and its findings by what was looked at."""
@@ -38,19 +52,11 @@ def doctor(project: Path, tmp_path: Path) -> Doctor:
     async def run(**given: str) -> tuple[int, dict[str, tuple[str, str, str]]]:
         (project / ".env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
         (project / ".env").chmod(0o600)
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "persais_core", "doctor", "--json"],
-            cwd=project,
-            env={"PATH": os.environ["PATH"], "PERSAIS_HOME": str(tmp_path / "home"), "PORT": "0"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr and done.stdout, done.stderr
+        code, out, err = await asked(project, tmp_path / "home")
+        assert "Traceback" not in err and out, err
         for secret in (BOT_TOKEN, GITHUB_TOKEN, KEY):
-            assert secret not in done.stdout + done.stderr
-        return done.returncode, {f["what"]: (f["verdict"], f["says"], f["do"]) for f in json.loads(done.stdout)}
+            assert secret not in out + err
+        return code, {f["what"]: (f["verdict"], f["says"], f["do"]) for f in json.loads(out)}
 
     return run
 
@@ -59,6 +65,24 @@ async def test_a_newcomer_without_any_setting_has_nothing_to_do(doctor: Doctor) 
     code, found = await doctor()
     assert code == 0
     assert found["Database"][0] == found["Telegram"][0] == found["Model"][0] == found["Repository"][0] == "well"
+    assert "the first start makes" in found["Database"][1]
+
+
+async def test_without_a_project_or_usable_settings_that_is_the_finding(tmp_path: Path, project: Path) -> None:
+    code, out, _ = await asked(tmp_path, tmp_path / "home")
+    (finding,) = json.loads(out)
+    assert (code, finding["what"], "persais new my-bot" in finding["says"]) == (1, "Project", True)
+    (project / ".env").write_text("CODER_TIMEOUT=soon\n")
+    code, out, _ = await asked(project, tmp_path / "home")
+    (finding,) = json.loads(out)
+    assert (code, finding["what"], "CODER_TIMEOUT=soon" in finding["says"]) == (1, "Settings", True)
+
+
+async def test_only_addresses_that_somebody_set_are_to_be_checked(doctor: Doctor) -> None:
+    given = {"LLM_BASE_URL": "http://127.0.0.1:1/v1", "DEFAULT_MODEL": "m"}
+    _, found = await doctor(**given, DATABASE_URL="postgresql://nobody:x@127.0.0.1:1/none")
+    assert "LLM_BASE_URL" in found["Model m"][2]
+    assert "Connection refused" in found["Database"][1] and "DATABASE_DIRECT_URL" not in found["Database"][2]
 
 
 async def test_all_that_is_set_and_well_is_said_to_be(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pygit2
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -61,6 +62,14 @@ def test_the_repository_is_looked_into_and_nothing_else(project: Path) -> None:
     assert "Start" in look(project, "log").output
     assert "class Parrot" in look(project, "show", PARROT).output
     assert "nothing differs" in look(project, "diff").output
+    assert PARROT in look(project, "show").output, "the first commit is told by its files"
+    (project / PARROT).write_text("PARROT = 1\n")
+    repository = pygit2.Repository(str(project))
+    repository.index.add_all()
+    who = pygit2.Signature("me", "me@localhost")
+    made = repository.create_commit("HEAD", who, who, "Less", repository.index.write_tree(), [repository.head.target])
+    for change in ([], ["main"], [str(made)[:8]]):
+        assert "+PARROT = 1" in look(project, "show", *change).output, change
     for words in (("show", "../../etc/passwd"), ("show", "nothing.py"), ("log", "--limit", "999"), ("diff", "nosuch")):
         assert isinstance(look(project, *words).exception, errors.GitError), words
 
@@ -75,9 +84,13 @@ async def test_the_coder_edits_what_is_named_and_leaves_the_rest_to_the_person(
     (project / ".env").write_text("NOTE=mine\n")
     mind.coder[:] = [LOUDER]
     code, said = await persais(project, "code", "Answer in capitals.", "--edit", PARROT, **settings)
-    assert (code, f"edited {PARROT}" in said) == (0, True), said
+    assert (code, f"edited {PARROT}" in said, "The coder changed 1 file." in said) == (0, True, True), said
     changed = await Repository(project).changed(await Repository(project).head(), project)
     assert {file.path for file in changed} == {PARROT, ".env"}
     assert (project / ".env").read_text() == "NOTE=mine\n"
     code, said = await persais(project, "code", "Again.", "--edit", PARROT, **settings)
     assert (code, "differs from the last commit" in said) == (1, True)
+    (project / PARROT).write_text(await Repository(project).read(await Repository(project).head(), PARROT))
+    mind.coder[:] = ["I would rather leave it as it is."]
+    code, said = await persais(project, "code", "Again.", "--edit", PARROT, **settings)
+    assert (code, "changed no file, and said: I would rather" in said, "no_edits" in said) == (1, True, False), said

@@ -7,6 +7,8 @@ to run it or to show its own help.
 from __future__ import annotations
 
 import importlib
+import itertools
+import json
 import sys
 
 import typer
@@ -24,12 +26,12 @@ COMMANDS = {
     "dead": "Show what kept failing, and have it tried again or dropped.",
     "scaffold": "Make an agent, tool, schema or feature from the templates.",
     "code": "Let the coder work once on files of your project.",
-    "check": "Ask the checks about what you changed by hand.",
-    "sandbox": "Run a program as the tests of a candidate are run: no network, one folder.",
+    "check": "Run the checks on what you changed by hand.",
+    "sandbox": "Run a program as the tests of a change are run: no network, one folder.",
     "git": "Look into the repository that evolves.",
     "migrate": "Bring the project's tables up to date, or take them back.",
     "doctor": "Look at everything the bot needs, and say what to do.",
-    "deploy": "Walk the first deploy to Fly.io.",
+    "deploy": "Walk through the first deploy to Fly.io.",
     "upgrade": "Take your project to the templates of the installed framework.",
     "serve": "Serve one release of a bot (what `dev` and the container start).",
 }
@@ -79,9 +81,15 @@ def root(version: bool = typer.Option(False, "--version", help="Show the version
 
 
 def main() -> None:
-    """Run the command line; an expected failure is one line on stderr and exit code 1."""
+    """Run the command line; an expected failure is one line on stderr and exit code 1.
+
+    Where JSON was asked for, standard output is JSON then too: `{"error": "the same sentence"}`.
+    """
     try:
         app()
     except errors.PersaisError as error:
+        own = itertools.takewhile(lambda argument: argument != "--", sys.argv)
+        if "--json" in own:
+            typer.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
         typer.echo(f"persais: {error}", err=True)
         sys.exit(1)

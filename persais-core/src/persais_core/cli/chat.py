@@ -20,7 +20,9 @@ class NoBotError(errors.ProjectError):
     """No bot is running in this place."""
 
     def __init__(self) -> None:
-        super().__init__("no bot is running here; start one with `persais dev`")
+        super().__init__(
+            "no bot is running here; start one with `persais dev`, or name where one keeps its state with --home"
+        )
 
 
 @app.command()
@@ -38,7 +40,7 @@ def chat(
         except client.ChatUnreachableError:
             raise NoBotError from None
     except errors.PersaisError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(f"persais: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None

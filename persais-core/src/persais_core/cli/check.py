@@ -29,7 +29,7 @@ LONGEST = 60.0  # seconds that one file or list may take
 @app.command()
 def check(
     file: Annotated[Path | None, typer.Argument(help="The file to judge, with --as.", show_default=False)] = None,
-    only: Annotated[list[str] | None, typer.Option(help="A check to ask; may be given several times.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A check to run; may be given several times.")] = None,
     root: Annotated[Path | None, typer.Option(help="The project; by default the one you are in.")] = None,
     as_: Annotated[
         str | None, typer.Option("--as", metavar="PATH", help="Judge FILE as if it stood here: bot/agents/x.py.")
@@ -39,7 +39,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON (with --as and --paths).")] = False,
 ) -> None:
-    """Ask the checks about what you changed.
+    """Run the checks on what you changed.
 
     With --as or --paths the exit code is 0 when nothing was found, 1 when something was, and 2 when it could not be
     judged, which counts as refused.

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from persais_core import texts
+
 if TYPE_CHECKING:
     from persais_core.coders.base import Coder
     from persais_core.db.engine import Database
@@ -33,7 +35,7 @@ def code(
     root: Annotated[Path | None, typer.Option(help="The project; by default the one you are in.")] = None,
 ) -> None:
     """Let the coder work once on files of your project."""
-    from persais_core.cli import migrate
+    from persais_core.cli import migrate, workplace
 
     with migrate.project_database(root) as (project, url):
         result = asyncio.run(_code(project, url, task, tuple(edit)))
@@ -41,10 +43,24 @@ def code(
         typer.echo(f"edited {path}")
     for path in result.denied:
         typer.echo(f"refused {path}")
-    typer.echo(f"{result.status}{f': {result.detail}' if result.detail else ''} (${result.cost:.4f})")
+    typer.echo(f"{_became(result)} It cost ${result.cost:.4f}.")
     if result.status != "edited":
         raise typer.Exit(1)
-    typer.echo("\nNext: read it, then: persais check")
+    typer.echo(f"\nNext: read it, then: {workplace.program()} check")
+
+
+def _became(result: CoderResult) -> str:
+    """What became of the task, as a sentence; the coder's own words where it changed nothing and said why."""
+    if result.status == "edited":
+        count = len(result.edited)
+        return f"The coder changed {count} file{'' if count == 1 else 's'}."
+    if result.status == "denied":
+        return "The coder wanted to write files that you did not name with --edit, so nothing of it was kept."
+    said = texts.printable(" ".join(result.reply.split()))
+    if result.status == "no_edits" and said:
+        return f"The model changed no file, and said: {said}"
+    detail = " ".join(result.detail.split()) or "the coder did not finish."
+    return detail if detail.endswith((".", "!", "?")) else f"{detail}."
 
 
 async def _code(project: Path, url: str, task: str, edit: tuple[str, ...]) -> CoderResult:

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from persais_core import commands, errors
+from persais_core import errors, processes
 
 app = typer.Typer(add_completion=False)
 
@@ -49,7 +49,7 @@ def deploy(
     root: Annotated[Path | None, typer.Option(help="The project; by default the one you are in.")] = None,
     flyctl: Annotated[str, typer.Option(help="Fly's program.")] = "flyctl",
 ) -> None:
-    """Walk the first deploy to Fly.io."""
+    """Walk through the first deploy to Fly.io."""
     from persais_core.templates import engine
 
     project = (root.resolve() if root else engine.project_root(Path.cwd())).resolve()
@@ -109,17 +109,17 @@ async def _walk(program: str, project: Path, name: str, create: Step, rest: list
             raise errors.DeployError(f"could not {step.why}: {cause[-1] if cause else 'no reason given'}{hint}")
 
 
-async def _run(program: str, project: Path, step: Step) -> commands.Outcome:
+async def _run(program: str, project: Path, step: Step) -> processes.Outcome:
     from persais_core import settings
 
-    command = commands.Command(
+    command = processes.Command(
         (program, *step.arguments),
         cwd=project,
         env=settings.child_environment(),
         stdin=step.stdin,
         timeout_seconds=BUILD_TIMEOUT,
     )
-    return await commands.run(command)
+    return await processes.run(command)
 
 
 async def _healthy(address: str, commit: str) -> None:
@@ -158,7 +158,9 @@ def _app(project: Path) -> tuple[str, str]:
     except FileNotFoundError as error:
         raise errors.ProjectError(f"{project} has no fly.toml; `persais upgrade` brings one") from error
     except (tomllib.TOMLDecodeError, KeyError, UnicodeDecodeError) as error:
-        raise errors.ProjectError("fly.toml cannot be read, or names no app") from error
+        raise errors.ProjectError(
+            "fly.toml cannot be read, or names no app; mend it, or bring it back from git"
+        ) from error
 
 
 def _secrets(project: Path) -> dict[str, str]:

@@ -29,13 +29,18 @@ def dev(
 
     folder = project.resolve()
     config = settings.load(folder)
+    for stranger in settings.strangers(folder):
+        typer.echo(f"Settings: {stranger}")
     path = workplace.prepare(config, folder)
 
     def ready(desk: Desk, port: int) -> None:
         seconds = time.monotonic() - STARTED
         typer.echo(f"Ready after {seconds:.1f} s. Health: http://127.0.0.1:{port}/health. Stop with ctrl-C.")
         if config.telegram_bot_token is None:
-            typer.echo(f"\n  Open {desk.url}/?key={desk.key}\n  or type `persais chat` in another terminal.\n")
+            chat = workplace.chat_command(config)
+            typer.echo(
+                f"\n  Open {desk.url}/?key={desk.key}\n  or type `{chat}` in another terminal, in this folder.\n"
+            )
 
     async def run() -> None:
         fetching = asyncio.create_task(_fetch_coder(config.coder_venv))
@@ -54,6 +59,7 @@ def dev(
                 await fetching
 
     asyncio.run(run())
+    typer.echo("Stopped. What is still to be done is done after the next start.")
 
 
 async def _fetch_coder(venv: Path) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from persais_core import errors
+
 if TYPE_CHECKING:
     from persais_core.cli.examinations import Examination, Finding, Patient
 
@@ -28,18 +30,27 @@ def doctor(
         bool, typer.Option("--repair", help="Make aider's environment if it is missing or broken.")
     ] = False,
 ) -> None:
-    """Look at every key, right, tool and place the bot needs, and say what to do."""
+    """Look at everything the bot needs, and say what to do; exit code 1 when something does not work."""
     from persais_core import settings
-    from persais_core.cli.examinations import Patient
+    from persais_core.cli.examinations import Patient, ill
     from persais_core.security.redact import Redactor
     from persais_core.templates import engine
 
-    project = (root.resolve() if root else engine.project_root(Path.cwd())).resolve()
-    config = settings.load(project)
-    if repair:
-        asyncio.run(_repair(config.coder_venv))
-    findings = asyncio.run(_all(Patient(project, config)))
-    clean = Redactor(config.secrets).text
+    secrets: tuple[str, ...] = ()
+    what = "Project"
+    try:
+        project = (root or engine.project_root(Path.cwd())).resolve()
+        what = "Settings"
+        config = settings.load(project)
+        secrets = config.secrets
+        if repair:
+            what = "Coder"
+            asyncio.run(_repair(config.coder_venv))
+        findings = asyncio.run(_all(Patient(project, config)))
+    except errors.PersaisError as error:
+        # Without a project, usable settings or the repair that was asked for there is nothing else to look at.
+        findings = [ill(what, str(error), "then run persais doctor again")]
+    clean = Redactor(secrets).text
     if as_json:
         typer.echo(clean(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2)))
     else:
@@ -60,7 +71,6 @@ async def _all(patient: Patient) -> list[Finding]:
 
 
 async def _one(name: str, place: str, patient: Patient) -> list[Finding]:
-    from persais_core import errors
     from persais_core.cli.examinations import ill
 
     module, _, function = place.partition(":")

@@ -27,7 +27,7 @@ LOOK_EVERY = 0.2  # seconds
 
 @app.command()
 def evolve(
-    request: Annotated[str, typer.Argument(help="What the bot is to become able to do, in words.")],
+    request: Annotated[str, typer.Argument(help="What the bot should learn to do, in words.")],
     deploy: Annotated[bool, typer.Option("--deploy", help="Deploy without asking when all checks pass.")] = False,
     language: Annotated[Language, typer.Option(help="Language of the answers.")] = "en",
 ) -> None:
@@ -36,7 +36,7 @@ def evolve(
     from persais_core.mechanic.agent import MAX_REQUEST
 
     if not request.strip():
-        raise errors.ChangeError("say in words what the bot is to become able to do")
+        raise errors.ChangeError("say in words what the bot should learn to do")
     if len(request) > MAX_REQUEST:
         raise errors.ChangeError(f"the request has {len(request)} characters, and at most {MAX_REQUEST} are read")
     try:
@@ -108,7 +108,7 @@ async def _follow(database: Database, ledger: Ledger, change: Change, user: User
             if line.strip() and line not in printed:
                 printed.add(line)
                 typer.echo(f"  {line}")
-        if change.plan is not None and change.plan.question is not None and change.state is ChangeState.PLANNING:
+        if change.is_asking:
             typer.echo("  Answer in the chat, or ask again with the answer in your request.")
             return False
         if change.state is ChangeState.FAILED:

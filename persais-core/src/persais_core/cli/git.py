@@ -45,12 +45,29 @@ def branches(root: Root = None) -> None:
 
 @app.command()
 def show(
-    path: Annotated[str, typer.Argument(help="The file, relative to the project.")],
-    ref: Ref = "main",
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A file, relative to the project, or the branch or commit whose whole change is shown."),
+    ] = None,
+    ref: Annotated[str, typer.Argument(help="With a file: main, the branch of a change, or a commit.")] = "main",
     root: Root = None,
 ) -> None:
-    """Show a file as it is on a branch."""
-    _look("show", root, ref=ref, path=path)
+    """Show a whole change, by default the newest on main, or with a file that file as it is on a branch."""
+    from persais_core.git.repository import Repository
+    from persais_core.mechanic.tools.git import REF
+    from persais_core.templates import engine
+
+    if what is not None and not REF.match(what):
+        _look("show", root, ref=ref, path=what)
+        return
+    if what in {None, "main"}:  # the diff of main itself is empty: meant is what came into it last
+        repository = Repository(engine.project_root(root or Path.cwd()))
+        what = asyncio.run(repository.resolve("main"))
+        if asyncio.run(repository.first_parent(what)) is None:
+            typer.echo(f"{what[:12]} is the first commit. Its files:")
+            _look("show", root, ref=what)
+            return
+    _look("diff", root, ref=what)
 
 
 def _look(action: Action, root: Path | None, **asked: Any) -> None:
@@ -70,4 +87,4 @@ def _look(action: Action, root: Path | None, **asked: Any) -> None:
     for line in found.text.splitlines():
         typer.echo(texts.printable(line))
     if found.is_cut:
-        typer.echo(f"... cut at {git.MAX_TEXT} characters", err=True)
+        typer.echo(f"... cut after {git.MAX_TEXT} characters; git itself shows all of it", err=True)

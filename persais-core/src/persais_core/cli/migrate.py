@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from persais_core.cli import workplace
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Bring the project's tables up to date, or take them back."
 )
@@ -20,71 +22,84 @@ Root = Annotated[Path | None, typer.Option(help="The project; by default the one
 
 @app.command()
 def up(
-    revision: Annotated[str, typer.Argument(help="Where to; the newest by default.")] = "head", root: Root = None
+    revision: Annotated[str, typer.Argument(help="The migration to stop at; the newest by default.")] = "head",
+    root: Root = None,
 ) -> None:
     """Run the migrations the database has not seen."""
     from persais_core.db import app_migrations
 
     with project_database(root) as (project, url):
         app_migrations.upgrade(url, project, revision)
-        typer.echo(f"The database is at {app_migrations.current(url, project) or 'the beginning'}.")
+        typer.echo(_stands(app_migrations.current(url, project)))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def down(
-    revision: Annotated[str, typer.Argument(help="Where to: -1 is one step back, base the very beginning.")] = "-1",
+    revision: Annotated[
+        str, typer.Argument(help="The migration to go back to: -1 is one step, base takes all back.")
+    ] = "-1",
     root: Root = None,
 ) -> None:
-    """Take migrations back. Tables and columns they made go, with what is in them."""
+    """Take migrations back. The tables and columns that they made are dropped, with what is in them."""
     from persais_core.db import app_migrations
 
     with project_database(root) as (project, url):
         app_migrations.downgrade(url, project, revision)
-        typer.echo(f"The database is at {app_migrations.current(url, project) or 'the beginning'}.")
+        typer.echo(_stands(app_migrations.current(url, project)))
 
 
 @app.command()
 def new(message: Annotated[str, typer.Argument(help="What changes, in a few words.")], root: Root = None) -> None:
-    """Write the migration that makes the tables equal to the schemas."""
+    """Write the migration that brings the tables to what the schemas ask for."""
     from persais_core.db import app_migrations
 
     with project_database(root) as (project, url):
         made = app_migrations.generate(url, project, message)
         if made is None:
-            typer.echo("Nothing to do: the tables are equal to the schemas.")
+            typer.echo("Nothing to do: the tables are as the schemas ask for.")
         else:
-            typer.echo(f"Wrote {made.relative_to(project)}. Read it, then: persais migrate up")
+            typer.echo(f"Wrote {made.relative_to(project)}. Read it, then: {workplace.program()} migrate up")
 
 
 @app.command()
 def status(root: Root = None) -> None:
-    """Show where the database stands and what is missing; exit code 1 when something is."""
+    """Show which migrations the database has seen and what is missing; exit code 1 when something is."""
     from persais_core.db import app_migrations
 
     with project_database(root) as (project, url):
         at, newest = app_migrations.current(url, project), app_migrations.head(project)
-        typer.echo(f"Database: {at or 'the beginning'}\nProject:  {newest or 'no migrations'}")
+        typer.echo(
+            f"Newest migration in the project: {newest or 'none'}\nNewest one run on the database: {at or 'none'}"
+        )
         if at != newest:
-            typer.echo("Next: persais migrate up")
+            typer.echo(f"The database is not up to date. Next: {workplace.program()} migrate up")
             raise typer.Exit(1)
         differences = app_migrations.check(url, project)
         if differences:
-            typer.echo("The schemas differ from the tables:")
+            typer.echo("All migrations have been run, but the schemas ask for other tables:")
             for line in differences:
                 typer.echo(f"  {line}")
-            typer.echo('Next: persais migrate new "what changed"')
+            typer.echo(f'Next: {workplace.program()} migrate new "what changed"')
             raise typer.Exit(1)
-        typer.echo("The tables are equal to the schemas.")
+        typer.echo("Up to date: the tables are as the schemas ask for.")
 
 
 @app.command()
 def core(root: Root = None) -> None:
-    """Bring the framework's own tables up to date, as every start of the bot does; for a release command."""
+    """Bring the framework's own tables up to date, as every start of the bot does; a platform's release command."""
     from persais_core.db import core_migrations
 
     with project_database(root) as (_, url):
         core_migrations.prepare(url)
         typer.echo("The framework's tables are up to date.")
+
+
+def _stands(revision: str | None) -> str:
+    return (
+        f"The newest migration run on the database is {revision}."
+        if revision
+        else "No migration has been run on the database."
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,12 +22,15 @@ BRANCH = "refs/heads/main"
 @app.command()
 def new(
     directory: Annotated[Path, typer.Argument(help="Where the project goes; made if it is not there.")],
-    name: Annotated[str | None, typer.Option(help="Its name; by default that of the directory.")] = None,
+    name: Annotated[str | None, typer.Option(help="Its name; by default that of the folder.")] = None,
     language: Annotated[Language, typer.Option(help="Language of the README.")] = "en",
-    owner_id: Annotated[int, typer.Option(help="Your Telegram id, if you know it; else /claim the bot later.")] = 0,
+    owner_id: Annotated[
+        int, typer.Option(help="Your Telegram id, if you know it; else /claim the bot later.", show_default=False)
+    ] = 0,
     no_git: Annotated[bool, typer.Option("--no-git", help="Do not make a git repository.")] = False,
 ) -> None:
     """Make a new bot project."""
+    from persais_core.cli import workplace
     from persais_core.templates import projects
 
     projects.check_target(directory)
@@ -36,7 +40,7 @@ def new(
         if not no_git:
             commit_all(fresh, f"Start {called}")
     show_tree(str(directory), files)
-    typer.echo(f"\nNext: cd {directory} && persais dev")
+    typer.echo(f"\nNext: cd {shlex.quote(str(directory))} && {workplace.program(here=directory.absolute())} dev")
 
 
 def commit_all(root: Path, message: str) -> str:

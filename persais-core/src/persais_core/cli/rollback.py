@@ -28,8 +28,10 @@ MAX_REQUEST = 200  # characters of the request that are shown
 
 @app.command()
 def rollback(
-    change: Annotated[str, typer.Argument(help="Commit (7 hex digits or more) or number; the last one deployed.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
+    change: Annotated[
+        str, typer.Argument(help="Its number, or its commit (7 digits or more); by default the one deployed last.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Take a deployed change of the running bot back."""
     try:

@@ -27,7 +27,7 @@ NOT_FOUND = 127
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def sandbox(
-    command: Annotated[list[str], typer.Argument(help="The program and its arguments, behind --.", metavar="COMMAND…")],
+    command: Annotated[list[str], typer.Argument(help="The program and its arguments, after --.", metavar="COMMAND…")],
     work: Annotated[
         Path,
         typer.Option(
@@ -37,7 +37,7 @@ def sandbox(
         ),
     ],
 ) -> None:
-    """Run COMMAND as the tests of a candidate are run: no network, no secrets, one folder.
+    """Run COMMAND as the tests of a change are run: no network, no secrets, one folder.
 
     Exit code: that of the program; 124 when it was stopped at a limit, 125 when it was not run.
     """
@@ -100,13 +100,13 @@ def _folder(work: Path) -> Path:
 
 async def _run(folder: Path, argv: tuple[str, ...]) -> Outcome:
     """Run it with the limits of the tests, or raise SandboxError."""
-    from persais_core import commands, settings
+    from persais_core import processes, settings
     from persais_core.checks import tests
     from persais_core.security.sandbox import Profile, Sandbox
 
     config = settings.load()
     box = Sandbox(secrets_present=config.holds_secrets, allow_unsandboxed=config.allow_unsandboxed)
-    command = commands.Command(
+    command = processes.Command(
         argv=argv,
         cwd=folder,
         env=tests.ENVIRONMENT,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from persais_core.cli import new
+from persais_core.cli import new, workplace
 
 if TYPE_CHECKING:
     from persais_core.domain.changes import Part
@@ -24,7 +24,7 @@ Title = Annotated[str, typer.Option(help="As people read it; by default made fro
 Description = Annotated[str, typer.Option(help="What it is for, in one sentence.")]
 Keyword = Annotated[list[str] | None, typer.Option(help="A word that calls the agent; may be given several times.")]
 Emoji = Annotated[str, typer.Option(help="Stands before the title.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show which files it would be.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show which files would be made.")]
 Root = Annotated[Path | None, typer.Option(help="The project; by default the one you are in.")]
 
 
@@ -67,7 +67,7 @@ def schema(
 ) -> None:
     """Make a schema and its test, without a migration."""
     made = _schema(name, fields, title, description)
-    _make(root, [made], dry_run, f'when its fields are right: persais migrate new "add {name}"')
+    _make(root, [made], dry_run, f'when its fields are right: {workplace.program()} migrate new "add {name}"')
 
 
 @app.command()
@@ -84,7 +84,7 @@ def feature(
 
     made = _schema(name, fields, title, description)
     tools = engine.part("tool", name, title=title, description=description, fields=made.fields)
-    _make(root, [made, tools], dry_run, "persais migrate up, then: pytest", migrations=True)
+    _make(root, [made, tools], dry_run, f"{workplace.program()} migrate up, then: pytest", migrations=True)
 
 
 def _schema(name: str, fields: list[str], title: str, description: str) -> Part:

@@ -27,12 +27,14 @@ class Role(StrEnum):
 @app.command()
 def serve(
     root: Path = typer.Option(Path(), help="Folder that holds bot/."),
-    commit: str = typer.Option("", help="What is served; found out from git where not given.", envvar="PERSAIS_COMMIT"),
-    workspace: Path | None = typer.Option(None, help="Repository that evolves; the root where not given."),
+    commit: str = typer.Option(
+        "", help="The commit that is served; by default that of the root's repository.", envvar="PERSAIS_COMMIT"
+    ),
+    workspace: Path | None = typer.Option(None, help="Repository that evolves; by default the root."),
     role: Role = typer.Option(
         Role.all, help="What this process does: web takes updates over HTTP, worker answers them, all does both."
     ),
-    safe: str = typer.Option("", help="Serve without the project's own agents, and say that this is why."),
+    safe: str = typer.Option("", help="Serve without the project's own agents (safe mode); the words say why."),
     probe_fd: int = typer.Option(-1, hidden=True),
     public_fd: int = typer.Option(-1, hidden=True),
     leash_fd: int = typer.Option(-1, hidden=True),

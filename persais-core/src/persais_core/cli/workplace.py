@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import shutil
+import sys
 import time
 import tomllib
 from collections.abc import AsyncIterator
@@ -23,16 +25,56 @@ if TYPE_CHECKING:
 RESTART = 10.0  # seconds in which a bot that is just being started anew is up again
 
 
+def program(*, here: Path | None = None) -> str:
+    """How this program is called, as a person may type it.
+
+    Args:
+        here: the folder where it will be typed; by default the working directory.
+
+    Returns:
+        `persais` where the shell finds this very program by that name, else its path: relative where it lies below
+        that folder.
+    """
+    ours = Path(sys.argv[0]).absolute()
+    if ours.name != "persais":  # python -m persais_core
+        ours = Path(sys.executable).parent / "persais"
+    found = shutil.which("persais")
+    if found is not None and Path(found).resolve() == ours.resolve():
+        return "persais"
+    if not ours.is_file():
+        return f"{typed(Path(sys.executable))} -m persais_core"
+    return typed(ours, here=here)
+
+
+def typed(path: Path, *, here: Path | None = None) -> str:
+    """A path as it is typed into a shell: relative where it lies below the folder `here`, or the working directory."""
+    folder = here or Path.cwd()
+    return shlex.quote(str(path.relative_to(folder) if path.is_relative_to(folder) else path))
+
+
+def chat_command(config: Settings) -> str:
+    """How to talk to a bot with these settings, typed in the working directory."""
+    from persais_core import settings
+
+    chat = f"{program()} chat"
+    with contextlib.suppress(errors.SettingsError):
+        if settings.load().persais_home == config.persais_home:
+            return chat
+    return f"{chat} --home {typed(config.persais_home)}"
+
+
 def prepare(config: Settings, project: Path) -> Path:
     """The repository that evolves, joined to its remote.
 
     Raises:
         ProjectError: there is no bot project.
     """
+    from persais_core.templates import engine
+
     manifest = project / "pyproject.toml"
     if not (project / "bot").is_dir() or not manifest.is_file():
         raise errors.ProjectError(
-            f"{project} is no bot project (no bot/ and pyproject.toml); make one: persais new my-bot"
+            f"{project} is no bot project (a folder with bot/ and pyproject.toml); {engine.WAYS_TO_ONE}"
         )
     name = str(tomllib.loads(manifest.read_text("utf-8")).get("project", {}).get("name") or project.name)
     config.persais_home.mkdir(parents=True, exist_ok=True)
@@ -106,7 +148,10 @@ def database_url(config: Settings) -> str:
         return named.get_secret_value()
     embedded = EmbeddedPostgres(config.persais_home / "pg")
     if not embedded.data_dir.exists() or not embedded.is_running():
-        raise errors.DatabaseError(f"no bot is running at {config.persais_home}; start one with `persais dev`")
+        raise errors.DatabaseError(
+            f"no bot is running in this folder ({config.persais_home}); start one with `persais dev`, or `cd` to where "
+            "it runs"
+        )
     return embedded.url()
 
 
@@ -179,5 +224,7 @@ async def require_bot(database: Database) -> None:
         if works:
             return
         if not known or time.monotonic() > until:
-            raise errors.DatabaseError("the database is there, but no bot works on it; start one with `persais dev`")
+            raise errors.DatabaseError(
+                "the database answers, but no bot is running on it; start one with `persais dev`"
+            )
         await asyncio.sleep(0.2)

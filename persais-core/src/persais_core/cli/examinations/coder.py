@@ -16,6 +16,8 @@ async def examine(patient: Patient) -> list[Finding]:
         await environment.find_python()
     except errors.CoderError as error:
         return [ill("Coder", "aider cannot be installed", str(error))]
-    return [
-        look("Coder", "aider is not installed, or not whole", "persais doctor --repair, or the first start does it")
-    ]
+    state = "is not whole, or of another version" if venv.exists() else "is not installed yet"
+    advice = (
+        f"nothing: the next start of the bot fetches it (about {environment.SIZE} MB); or now: persais doctor --repair"
+    )
+    return [look("Coder", f"aider {state} ({venv})", advice)]

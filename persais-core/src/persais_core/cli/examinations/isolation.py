@@ -13,13 +13,14 @@ async def examine(patient: Patient) -> list[Finding]:
     found = await box.probe()
     match found.state:
         case "enforced":
-            return [well("Sandbox", f"holds ({', '.join(found.ways)})")]
+            return [well("Sandbox", f"its walls hold ({', '.join(found.ways)})")]
         case "limits_only":
             return [
                 look(
                     "Sandbox",
                     found.reason,
-                    "code that nobody has approved runs with limits only; use a Linux with Landlock",
+                    "nothing, if you accept that code nobody has approved runs with limits only; else use a Linux with "
+                    "Landlock",
                 )
             ]
     return [ill("Sandbox", found.reason, "use a Linux with Landlock; until then no change passes the checks")]

@@ -18,7 +18,7 @@ ROOM = 2_000  # MB; aider's environment, the database and a few releases
 
 async def examine(patient: Patient) -> list[Finding]:
     """Look at the computer."""
-    return [_python(), _disk(patient.config.persais_home), await asyncio.to_thread(_port, patient)]
+    return [_python(), _disk(patient.config.persais_home), *await asyncio.to_thread(_ports, patient)]
 
 
 def _python() -> Finding:
@@ -34,23 +34,34 @@ def _disk(home: Path) -> Finding:
         place = place.parent
     if not os.access(place, os.W_OK):
         return ill(
-            "Disk", f"{home} cannot be written", "give yourself the right, or set PERSAIS_HOME to another folder"
+            "Disk", f"{home} cannot be written to", "give yourself the right, or set PERSAIS_HOME to another folder"
         )
     free = shutil.disk_usage(place).free // 1_000_000
     if free < ROOM:
-        return ill("Disk", f"{free} MB free at {place}", f"make room: about {ROOM} MB are needed")
+        return ill("Disk", f"only {free} MB are free at {place}", f"make room: about {ROOM} MB are needed")
     return well("Disk", f"{free // 1000} GB free at {home}")
 
 
-def _port(patient: Patient) -> Finding:
+def _ports(patient: Patient) -> list[Finding]:
     port = patient.config.port
+    if not port:
+        return [well("Port", "PORT is 0, so any free ones are taken")]
+    if not _is_free(port) and _is_a_bot(port):
+        return [well("Port", f"a bot is running on port {port}")]
+    # `persais dev` needs both, with and without a chat page.
+    taken = [one for one in (port, port + 1) if not _is_free(one)]
+    if not taken:
+        return [well("Port", f"{port} (the bot's) and {port + 1} (the chat page's) are free")]
+    advice = "end that program, or set PORT: the chat page takes the next one"
+    return [look("Port", f"{one} cannot be used, or another program uses it", advice) for one in taken]
+
+
+def _is_free(port: int) -> bool:
     try:
         sockets.listen("127.0.0.1", port).close()
-    except errors.SettingsError as error:
-        if _is_a_bot(port):
-            return well("Port", f"{port} is used by a bot that runs")
-        return look("Port", str(error), "choose another with PORT, or end that program")
-    return well("Port", f"{port} is free" if port else "any free one")
+    except (errors.SettingsError, OverflowError):
+        return False
+    return True
 
 
 def _is_a_bot(port: int) -> bool:

@@ -23,7 +23,11 @@ async def examine(patient: Patient) -> list[Finding]:
     if admins:
         return [well("Who may deploy", ", ".join(map(str, sorted(admins))))]
     if config.telegram_bot_token is None:
-        return [well("Who may deploy", "whoever has the chat page's address")]
+        return [well("Who may deploy", "whoever opens the chat page at the address that `persais dev` prints")]
     return [
-        look("Who may deploy", "nobody yet", "send the bot /claim and the code that it prints, or set ADMIN_USER_IDS")
+        look(
+            "Who may deploy",
+            "nobody yet",
+            "start the bot and send it /claim with the code from its terminal, or set ADMIN_USER_IDS",
+        )
     ]

@@ -6,8 +6,8 @@ import asyncio
 
 import pygit2
 
-from persais_core import errors
-from persais_core.cli.examinations import Finding, Patient, ill, look, well
+from persais_core import errors, settings
+from persais_core.cli.examinations import Finding, Patient, ill, look, network, well
 from persais_core.git import remote
 from persais_core.git.remote import Callbacks, Remote
 
@@ -22,7 +22,7 @@ async def examine(patient: Patient) -> list[Finding]:
     except errors.SettingsError as error:
         return [*findings, ill("Remote", "GIT_REMOTE_URL cannot be used", str(error))]
     if far is None:
-        return [*findings, well("Remote", "a bare repository in PERSAIS_HOME")]
+        return [*findings, well("Remote", "no GIT_REMOTE_URL; a repository in PERSAIS_HOME stands in")]
     return [*findings, *await asyncio.to_thread(_remote, far), await _forge(patient, far)]
 
 
@@ -31,15 +31,19 @@ def _project(patient: Patient) -> Finding:
     if not (root / ".git").exists():
         return look(
             "Repository",
-            f"{root.name} is not the top of a repository of its own",
-            "nothing: `persais dev` works on a copy in PERSAIS_HOME; git init makes it one",
+            f"{root.name} is no git repository of its own, so `persais dev` works on a copy in PERSAIS_HOME",
+            "nothing, if that is meant; else: git init -b main && git add -A && git commit -m Start",
         )
     try:
         repo = pygit2.Repository(str(root))
     except pygit2.GitError as error:
-        return ill("Repository", f"is not usable: {error}", "repair it, or clone it anew")
+        return ill("Repository", f"git cannot read it: {error}", "repair it, or clone it anew")
     if repo.head_is_unborn:
-        return ill("Repository", "nothing is committed", "commit your project on the branch main")
+        return ill(
+            "Repository",
+            "nothing is committed",
+            "commit your project on the branch main: git add -A && git commit -m Start",
+        )
     if "main" not in repo.branches.local:
         return ill("Repository", "there is no branch main", "git branch -M main")
     return well("Repository", "has a branch main")
@@ -54,7 +58,11 @@ def _remote(far: Remote) -> list[Finding]:
         heads = {head.name for head in anonymous.list_heads(callbacks=Callbacks(far), connect=False)}
     except (errors.GitError, pygit2.GitError) as error:
         return [
-            ill("Remote", f"cannot be written: {error}", "check GIT_REMOTE_URL, and GITHUB_TOKEN's right to contents")
+            ill(
+                "Remote",
+                f"cannot be pushed to: {error}",
+                "check the network, GIT_REMOTE_URL, and that GITHUB_TOKEN may write the repository's contents",
+            )
         ]
     if heads and "refs/heads/main" not in heads:
         return [ill("Remote", "has no branch main", "push your project there: git push <address> HEAD:main")]
@@ -71,8 +79,10 @@ async def _forge(patient: Patient, far: Remote) -> Finding:
         async with httpx.AsyncClient(timeout=15, headers={"Authorization": f"Bearer {token}"}) as client:
             answer = await client.get(f"{patient.config.github_api_url}/repos/{owner}/{name}/pulls")
     except httpx.HTTPError as error:
-        return ill("GitHub", f"cannot be reached ({type(error).__name__})", "check the network and GITHUB_API_URL")
+        url, usual = patient.config.github_api_url, settings.GITHUB_API_URL
+        return ill("GitHub", f"{url} {network.trouble(error)}", network.advice("GITHUB_API_URL", is_set=url != usual))
     if answer.status_code == 200:
         return well("GitHub", f"shows the pull requests of {owner}/{name}")
+    said = {401: "refuses GITHUB_TOKEN", 404: f"has no {owner}/{name}, or GITHUB_TOKEN may not see it"}
     advice = "give GITHUB_TOKEN contents, pull requests and commit statuses of this repository, read and write"
-    return ill("GitHub", f"answers {answer.status_code} about {owner}/{name}", advice)
+    return ill("GitHub", said.get(answer.status_code, f"answers {answer.status_code} about {owner}/{name}"), advice)

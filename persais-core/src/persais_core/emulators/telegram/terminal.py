@@ -1,8 +1,8 @@
 """The local chat in a terminal.
 
 It is one more client of the chat that the page shows: same person, same history. On a terminal it prints what comes as
-it comes; with its input piped it says each line, waits until the bot has gone quiet, and leaves at the end of the
-input, so that a script can hold a conversation.
+it comes; with its input piped it shows and says each line, waits until the bot has gone quiet, and leaves at the end
+of the input, so that a script can hold a conversation.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -31,7 +32,10 @@ HELP = """\
 Write a message and press Enter.
   :1 :2 ...   press the button with that number under the last message that has buttons
   :help       this
-  :q          leave (so does Ctrl-D)"""
+  :q          leave (so does Ctrl-D)
+  ::text      send a message that begins with one colon"""
+
+COMMAND = re.compile(r":\w")  # a smiley such as :) is a message
 
 
 async def talk(url: str, key: str) -> None:
@@ -89,7 +93,11 @@ async def _read_lines(
         line = reading.result()
         if line == "" or line.strip() in {":q", ":quit"}:
             return
-        if not line.strip() or not await _say(person, screen, line.strip()) or is_terminal:
+        if not line.strip():
+            continue
+        if not is_terminal:  # nobody has seen it being typed
+            screen.console.print(f"> {line.strip()}", markup=False)
+        if not await _say(person, screen, line.strip()) or is_terminal:
             continue
         if not await screen.until_quiet():
             screen.console.print(f"(no answer in {FIRST_WORD:g} s)", style="red", markup=False)
@@ -100,7 +108,13 @@ async def _say(person: client.ChatClient, screen: _Screen, line: str) -> bool:
     if line == ":help":
         screen.console.print(HELP, markup=False)
         return False
-    number = line[1:] if line.startswith(":") and line[1:].isdigit() else None
+    number = line[1:] if line.startswith(":") and line[1:].isdecimal() else None
+    if number is None and COMMAND.match(line):
+        word = line.split()[0]
+        unknown = f"there is no command {word}; :help shows what there is, and :{line} sends it as a message"
+        screen.console.print(unknown, style="red", markup=False)
+        return False
+    line = line.removeprefix(":") if line.startswith("::") else line
     screen.said()
     try:
         if number is None:
@@ -221,7 +235,7 @@ class _Screen:
             body = Text(f"… {last}")
         else:
             body = formatted(message)
-        mark = "✎ " if was_known else "● " if message.from_bot else "› "
+        mark = "✎ " if was_known else "● " if message.from_bot else "> "
         self.console.print(Text.assemble((mark, "cyan"), body))
         if message.attachment:
             about = f"  [file] {message.attachment.name} ({message.attachment.size} bytes)"
