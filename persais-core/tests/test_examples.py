@@ -80,7 +80,7 @@ WRONG = {
     "a zero byte": ("agent: echo\0\n", "is no YAML"),
     "an object": (LINES + "  - say: !!python/object/apply:os.system ['true']\n    expect: x\n", "is no YAML"),
     "references": (LINES + "  - &a {say: x, expect: x}\n  - *a\n", "uses references"),
-    "a tower": ("[" * 9000, "is no YAML"),
+    "a tower": ("[" * 9_000 + "]" * 9_000, "lists lie in lists"),
     "20 kB": (LINES + "#" * 20_001, "more than 20 kB"),
 }
 

@@ -17,12 +17,13 @@ from persais_core import audit, texts
 from persais_core.db import app_steps
 from persais_core.domain.changes import ChangeState
 from persais_core.domain.chats import Language
+from persais_core.domain.configs import SETTINGS
 from persais_core.security.access import Claim
 
 SOURCES = Path(persais_core.__file__).parent
 # Names that are put together: the start that stands in the code, and every end it may get.
 COMPOSED = {
-    "state-": [state.value.replace("_", "-") for state in ChangeState],
+    "state-": [*(state.value.replace("_", "-") for state in ChangeState), "awaiting-answer"],
     "claim-": [claim.value for claim in Claim],
     "menu-": ["start", "help", "agents", "mechanic", "status", "audit"],
     "alert-": list(audit.KINDS),
@@ -32,8 +33,9 @@ COMPOSED = {
     "check-": ["paths", "imports", "secrets", "lint", "typecheck", "migrations", "tests", "examples"],
     "stage-": ["scaffolding", "coding", "verifying", "delivering"],
     "card-": ["deploying", "deployed", "aborted", "failed"],
-    "tap-": ["deploy", "abort", "retry", "try"],
-    "button-": ["deploy", "abort", "view", "retry", "diff", "try", "stop"],
+    "tap-": ["deploy", "abort", "retry", "try", "set", "leave"],
+    "button-": ["deploy", "abort", "view", "retry", "diff", "try", "stop", "set", "leave"],
+    "config-allowed-": [setting.replace("_", "-") for setting in SETTINGS],
     "coder-": ["no-edits", "malformed", "token-limit", "cost-limit", "timed-out"],
     "error-": sorted(
         {key for file in SOURCES.rglob("*.py") for key in re.findall(r'\bkey="([a-z-]+)"', file.read_text("utf-8"))}

@@ -42,7 +42,7 @@ class Door:
         return await self.http.post("/telegram/webhook", content=body, headers={HEADER: secret})  # type: ignore[dict-item]
 
     async def _health(self) -> tuple[bool, dict[str, Any]]:
-        return self.well, {"status": "ok" if self.well else "failing"}
+        return self.well, {"status": "ok" if self.well else "failing", "first_turns": {"diary": [2, 1]}}
 
     async def _accept(self, update: Any) -> None:
         if self.problem:
@@ -164,12 +164,39 @@ async def test_many_at_once_are_all_accepted(door: Door) -> None:
     assert sorted(update["update_id"] for update in door.accepted) == list(range(50))
 
 
+DOCUMENT = {
+    "status": "failing",
+    "version": "1",
+    "commit": "c",
+    "active": True,
+    "safe_mode": "bot/agents/diary.py: the cause",
+    "first_turns": {"diary": [2, 1]},
+    "checks": {"release": "bot/agents/diary.py: the cause", "database": "down", "other": "ok"},
+}
+
+
+async def test_the_world_hears_no_name_of_an_agent_and_no_cause_and_the_supervisor_hears_all() -> None:
+    async def health() -> tuple[bool, dict[str, Any]]:
+        return False, DOCUMENT
+
+    assert web.public(DOCUMENT) == {
+        "status": "failing",
+        "version": "1",
+        "commit": "c",
+        "active": True,
+        "checks": {"release": "failing", "database": "down", "other": "ok"},
+    }
+    transport = httpx.ASGITransport(app=web.probe(health))
+    async with httpx.AsyncClient(transport=transport, base_url="http://bot.test") as http:
+        assert (await http.get("/health")).json() == DOCUMENT
+
+
 @pytest.mark.parametrize(("well", "status"), [(True, 200), (False, 503)])
 async def test_health_says_it_in_status_and_document(door: Door, well: bool, status: int) -> None:
     door.well = well
     answer = await door.http.get("/health")
     assert answer.status_code == status
-    assert answer.json()["status"] == ("ok" if well else "failing")
+    assert answer.json() == {"status": "ok" if well else "failing", "checks": {}}
     assert answer.headers["cache-control"] == "no-store"
 
 

@@ -21,12 +21,12 @@ def message(text: str, *, user: int = 1000001, update: int = 1) -> dict[str, Any
     }
 
 
-def press(data: str, *, user: int = 1000001, update: int = 1) -> dict[str, Any]:
-    """A tap on a button in a private chat."""
+def press(data: str, *, user: int = 1000001, update: int = 1, under: int = 5) -> dict[str, Any]:
+    """A tap on a button under a message in a private chat."""
     query = {
         "id": "tap-1",
         "from": {"id": user, "is_bot": False, "first_name": "Ann", "language_code": "en"},
-        "message": {"message_id": 5, "date": 1767312000, "chat": {"id": user, "type": "private"}},
+        "message": {"message_id": under, "date": 1767312000, "chat": {"id": user, "type": "private"}},
         "data": data,
     }
     return {"update_id": update, "callback_query": query}

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
 ACTS = (
     "agent configured", "agent shared", "attic emptied", "cap reached", "change abort", "change aborted",
-    "change corrected", "change deploy", "change deploy_drop", "change failed", "change planned", "change requested",
-    "change retry", "change try", "checks failed", "checks passed", "claim", "coder began", "coder ended",
-    "command refused", "dead letter dropped", "dead letter retried", "deployed", "edit refused", "gate refused",
-    "loss allowed", "merged", "preview begun", "pull request opened", "release activated", "release confirmed",
-    "rolled back", "sandbox refused", "sandbox weak", "secret found", "settings changed", "stranger refused",
-    "tables changed", "tables dropped", "tables taken back", "taken back", "tap", "tool called", "turn refused",
+    "change corrected", "change deploy", "change deploy_drop", "change failed", "change leave", "change planned",
+    "change requested", "change retry", "change set", "change try", "checks failed", "checks passed", "claim",
+    "coder began", "coder ended", "command refused", "dead letter dropped", "dead letter retried", "deployed",
+    "edit refused", "gate refused", "loss allowed", "merged", "preview begun", "pull request opened",
+    "release activated", "release confirmed", "rolled back", "sandbox refused", "sandbox weak", "secret found",
+    "settings changed", "stranger refused", "tables changed", "tables dropped", "tables taken back", "taken back",
+    "tap", "tool called", "turn refused",
 )  # fmt: skip
 """Every act there is a word for in the catalogues; one that is not here is shown as it is called."""
 

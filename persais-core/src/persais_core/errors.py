@@ -58,6 +58,10 @@ class GitError(PersaisError):
     """A git operation failed. The running bot's checkout is as it was."""
 
 
+class GitUnavailableError(GitError):
+    """The remote repository is down or cannot be reached. The same may go well later."""
+
+
 class ForgeError(PersaisError):
     """The place that keeps pull requests refused. The branch is kept."""
 

@@ -7,6 +7,7 @@ and Russian are both complete, which a test holds.
 from __future__ import annotations
 
 import functools
+import unicodedata
 from importlib import resources
 from typing import get_args
 
@@ -16,6 +17,10 @@ from persais_core import errors
 from persais_core.domain.chats import Language
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+_MARKUP = frozenset("\\`*_[]()>#|~!")
+_JOINERS = frozenset("\u200c\u200d")  # hold letters apart and emoji together
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})  # Unicode categories
 
 
 @functools.cache
@@ -57,9 +62,28 @@ def explain(language: Language, error: errors.PersaisError) -> str:
 def escaped(text: str) -> str:
     """Words of a model or a user inside our Markdown, so that no markup of theirs is rendered.
 
-    A `<` needs nothing: what looks like HTML is always shown as it stands.
+    Their lines stay lines. What is not seen, such as a mark that turns the direction of reading, is left out. A `<`
+    needs nothing: what looks like HTML is always shown as it stands.
     """
-    return "".join(f"\\{c}" if c in "\\`*_[]()>#|~!" else c for c in text)
+    return "".join(f"\\{c}" if c in _MARKUP else c for c in map(_seen, text))
+
+
+def line(text: str) -> str:
+    """Words of a model or a user, `escaped`, on one line: no line of theirs can pass for one of ours."""
+    return escaped(" ".join(text.split()))
+
+
+def block(text: str) -> str:
+    """Words of a model or a user, `escaped`, that may have several lines; these stand in a quote of their own."""
+    lines = escaped(text).strip().split("\n")
+    return lines[0] if len(lines) == 1 else "\n".join(["", *(f"> {one}".rstrip() for one in lines)])
+
+
+def _seen(character: str) -> str:
+    """A character as it may be shown; nothing in place of one that is not seen."""
+    if character == "\n" or character in _JOINERS or unicodedata.category(character) not in _UNSEEN:
+        return character
+    return " " if character.isspace() else ""
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,7 @@
-"""The HTTP door: health, the webhooks of channels, which are joined here to the inbox, and the local forge's pages."""
+"""The HTTP door: health, the webhooks of channels, which are joined here to the inbox, and the local forge's pages.
+
+Whoever supervises a release asks on a door of its own, and hears there what concerns nobody else.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,9 @@ log = structlog.get_logger(__name__)
 MAX_BODY = 1024 * 1024  # bytes; Telegram's updates are far smaller
 STORE_WITHIN = 8.0  # seconds; then the update is asked for again, which is recognised if it was stored after all
 
+PUBLIC = ("status", "version", "commit", "active")  # of a release's health
+SAID = frozenset({"ok", "starting", "stopping", "down"})  # of one check in public; all else is "failing"
+
 Health = Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]
 Accept = Callable[[Any], Awaitable[None]]
 
@@ -31,7 +37,7 @@ def application(
     """The routes of one release.
 
     Args:
-        health: (whether all is well, the document that says so).
+        health: (whether all is well, the document that says so); the world is told the public part of it.
         accept: stores one raw Telegram update; raises when it could not.
         page: a pull request of the local forge, for whoever holds its link.
         webhook_secret: what Telegram sends along; None: there is no webhook, and the route is not there.
@@ -41,10 +47,6 @@ def application(
     async def get_live(request: Request) -> Response:
         # Says that this process answers, and nothing about what it depends on: restarting it would not mend that.
         return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
-
-    async def get_health(request: Request) -> Response:
-        well, document = await health()
-        return JSONResponse(document, status_code=200 if well else 503, headers={"Cache-Control": "no-store"})
 
     async def post_update(request: Request) -> Response:
         # Secret first, and on bytes: a header may hold what str comparison refuses.
@@ -75,7 +77,7 @@ def application(
         return Response(status_code=200)  # an empty body: Telegram would execute a method named in it
 
     routes = [
-        Route("/health", get_health, methods=["GET"]),
+        _health(health, public),
         Route("/health/live", get_live, methods=["GET"]),
         *more,
         *pages.routes(page),
@@ -83,6 +85,29 @@ def application(
     if webhook_secret is not None:
         routes.append(Route("/telegram/webhook", post_update, methods=["POST"]))
     return Starlette(routes=routes)
+
+
+def probe(health: Health) -> Starlette:
+    """The one route of the door that only a supervisor knows: /health with all that there is to say.
+
+    Args:
+        health: as for `application`.
+    """
+    return Starlette(routes=[_health(health, lambda document: document)])
+
+
+def public(document: dict[str, Any]) -> dict[str, Any]:
+    """The part of a release's health that anybody may know: no agent's name, and no cause of anything."""
+    checks = {name: said if said in SAID else "failing" for name, said in document.get("checks", {}).items()}
+    return {name: document[name] for name in PUBLIC if name in document} | {"checks": checks}
+
+
+def _health(health: Health, told: Callable[[dict[str, Any]], dict[str, Any]]) -> Route:
+    async def get_health(request: Request) -> Response:
+        well, document = await health()
+        return JSONResponse(told(document), status_code=200 if well else 503, headers={"Cache-Control": "no-store"})
+
+    return Route("/health", get_health, methods=["GET"])
 
 
 def _length(request: Request) -> int:

@@ -91,13 +91,18 @@ async def test_a_model_that_does_not_answer_is_not_stored_and_no_other_answers_f
         ("/config nobody", "there is no agent nobody"),
         ("/config mechanic model=x", "CODER\\_MODEL"),
         ("/config master enabled=no", "Master cannot be switched off"),
-        ("/config poet temperature=3", "`/config AGENT"),
-        ("/config poet temperature=nan", "`/config AGENT"),
-        ("/config poet max_tokens=0", "`/config AGENT"),
-        ("/config poet model=x;rm", "`/config AGENT"),
-        ("/config poet model=x model", "`/config AGENT"),
-        ("/config poet colour=red", "`/config AGENT"),
-        ("/config poet enabled=perhaps", "`/config AGENT"),
+        ("/config peot temperature=3", "there is no agent peot, did you mean poet?"),
+        ("/config poet temperature=9", "`temperature` is a number from 0 to 2, not 9."),
+        ("/config poet temperature=nan", "`temperature` is a number from 0 to 2, not nan."),
+        ("/config poet temperature", "`temperature` has no value: `temperature` is a number from 0 to 2."),
+        ("/config poet max_tokens=0", "`max_tokens` is a whole number from 1 to 100000, not 0."),
+        ("/config poet max_tokens=many", "`max_tokens` is a whole number from 1 to 100000, not many."),
+        ("/config poet model=x;rm", "`model` is a name as the model's server knows it"),
+        ("/config poet model=x model", "`model` is named twice."),
+        ("/config poet enabled=perhaps", "`enabled` is `yes` or `no`, not perhaps."),
+        (f"/config poet keywords={'k' * 41}", "`keywords` are at most 20 words"),
+        ("/config poet temperature=1 colour=red size", "there is no setting colour, size; there are `model`, `temp"),
+        ("/config poet =", "there is no setting =;"),
     ],
 )
 async def test_what_cannot_be_set_is_told_without_asking_a_model(
@@ -107,6 +112,35 @@ async def test_what_cannot_be_set_is_told_without_asking_a_model(
     assert answer in await told(configs, words)
     assert openai_server.bodies == []
     assert await configs.all() == {}
+
+
+async def test_what_is_wrong_is_told_in_the_language_of_whoever_wrote_it_and_all_at_once(
+    configs: AgentConfigs,
+) -> None:
+    turn = Turn(
+        id=1,
+        lane=Lane(chat_id=7),
+        user=ANN.model_copy(update={"language": "ru"}),
+        messages=(Message(text="/config poet temperature=9 max_tokens=0 enabled=no"),),
+    )
+    assert (await configuring.answer(configs, REGISTRY, turn)).text == (
+        "Ничего не изменилось: `temperature` — число от 0 до 2, а не 9; "
+        "`max_tokens` — целое число от 1 до 100000, а не 0."
+    )
+    assert await configs.all() == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("temperature = 0,5", {"temperature": 0.5}),
+        ("temperature 1 enabled=нет", {"temperature": 1.0, "enabled": False}),
+        ("keywords=раз, два три max_tokens=5", {"keywords": ("раз", "два три"), "max_tokens": 5}),
+        ("Temperature=default max_tokens=5", {"default": ("temperature",), "max_tokens": 5}),
+    ],
+)
+def test_settings_are_read_as_people_write_them(words: str, wanted: dict[str, Any]) -> None:
+    assert configuring.read("poet", words, "en") == ConfigChange(agent="poet", **wanted)
 
 
 async def test_an_agent_that_is_switched_off_is_gone_and_keywords_are_the_owners(configs: AgentConfigs) -> None:

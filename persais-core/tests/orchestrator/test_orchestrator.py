@@ -10,6 +10,7 @@ import pytest
 from persais_core import errors
 from persais_core.agents.base import Agent
 from persais_core.agents.registry import Registry
+from persais_core.db.engine import Database
 from persais_core.domain.chats import Lane, Message, Reply, Turn
 from persais_core.tools.base import Context
 from scripted_openai import KEY, ScriptedOpenAI, fails, says
@@ -85,6 +86,31 @@ async def test_keywords_are_whole_words_and_two_agents_are_no_choice(talk: Talk,
     assert await talk.agent() == "master"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "parrot, hello", "Hello (parrot)!", "«Попугай», привет", "**parrot**", "parrot...please", "say it,\nparrot.",
+        "it`s a parrot, isn`t it?", "Parrot: hello", "@parrot hello", "a.b parrot c/d",
+    ],
+)  # fmt: skip
+def test_a_keyword_is_a_word_of_the_sentence_with_whatever_marks_around_it(text: str) -> None:
+    found = Registry([Echo()]).by_keyword(text)
+    assert found is not None and found.name == "echo"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "what does bot/agents/parrot.py do?", "open parrot.py", "my_parrot", "what is `parrot`?",
+        "see `the parrot` now",
+        "```\nparrot\n```", "```parrot", "https://example.com/parrot", "parrot.example.com", "parrot@example.com",
+        "me@parrot.com", "tests/parrot/", "what is /parrot", "C:\\parrot", ".parrot", "попугай.py", "feat/a-parrot-b",
+    ],
+)  # fmt: skip
+def test_a_keyword_in_a_path_an_address_or_code_calls_nobody(text: str) -> None:
+    assert Registry([Echo()]).by_keyword(text) is None
+
+
 async def test_the_small_model_chooses_where_no_keyword_does(talk: Talk, openai_server: ScriptedOpenAI) -> None:
     openai_server.script(routes("echo"))
     assert await talk.say("repeat after me") == ["🔁 Echo mode activated", "you said: repeat after me"]
@@ -107,9 +133,27 @@ async def test_whatever_the_router_says_master_answers(talk: Talk, openai_server
 async def test_an_unknown_command_is_told_and_changes_nothing(talk: Talk) -> None:
     await talk.say("/echo")
     [reply] = await talk.replies("/unknown thing")
-    assert "/unknown" in reply.text
+    assert reply.text == "I know no command /unknown. /help shows what there is."
     assert reply.plain
     assert await talk.agent() == "echo"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("/ehco", "echo"), ("/эхо", "echo"), ("/попугай@persais_bot", "echo"), ("/poets", "poet"), ("/halp me", "help"),
+        ("/помощь", "help"), ("/сброс", "reset"),
+    ],
+)  # fmt: skip
+async def test_the_command_that_was_probably_meant_is_named(talk: Talk, said: str, meant: str) -> None:
+    [text] = await talk.say(said)
+    assert f"Did you mean /{meant}?" in text
+
+
+@pytest.mark.parametrize("said", ["/rolback", "/mechanik", "/откат", "/échо"])
+async def test_what_a_person_may_not_use_is_not_suggested(talk: Talk, said: str) -> None:
+    [text] = await talk.say(said)
+    assert "mean" not in text
 
 
 async def test_an_attachment_without_words_is_told_and_one_with_words_is_answered(talk: Talk) -> None:
@@ -193,9 +237,36 @@ async def test_an_agent_that_was_taken_out_leaves_its_lanes_to_master(
     before: Talk = await begin(Echo(), Poet())
     await before.say("/echo", number=1)
     after: Talk = await begin(Poet())
+    openai_server.script(routes(None), says("Master here."), routes(None), says("Still here."))
+    gone = "Echo is not here any more; Master answers from here on."
+    assert await after.say("hello", number=2) == [gone, "Master here."]
+    assert await after.say("hello", number=3) == ["Still here."]
+    assert await after.agent() == "master"
+
+
+async def test_a_lane_that_was_told_that_its_agent_went_is_masters(begin: Begin, openai_server: ScriptedOpenAI) -> None:
+    before: Talk = await begin(Echo(), Poet())
+    await before.say("/echo", number=1)
+    after: Talk = await begin(Poet())
+    for gone in ("echo", None):
+        async with after.orchestrator.leaving(after.lane) as name:
+            assert name == gone
     openai_server.script(routes(None), says("Master here."))
     assert await after.say("hello", number=2) == ["Master here."]
-    assert await after.agent() == "master"
+
+
+@pytest.mark.parametrize(("group", "told"), [("private", False), ("gone", True)])
+async def test_a_group_learns_nothing_of_an_agent_that_others_still_have(
+    begin: Begin, openai_server: ScriptedOpenAI, database: Database, group: str, told: bool
+) -> None:
+    before: Talk = await begin(Echo())
+    before.lane = Lane(chat_id=-5)
+    await before.say("/echo", number=1)
+    await database.run("insert into persais.agents (name, owner, visibility) values ('echo', 5, 'private')", {})
+    after: Talk = await begin(*([Echo()] if group == "private" else []))
+    after.lane = before.lane
+    openai_server.script(says("Master here."))
+    assert ("Echo is not here" in (await after.say("hello", number=2))[0]) == told
 
 
 async def test_a_forgotten_lane_begins_anew_with_master(talk: Talk, openai_server: ScriptedOpenAI) -> None:
@@ -223,7 +294,9 @@ async def test_twenty_lanes_at_once_do_not_mix(talk: Talk) -> None:
     assert [texts[-1] for texts in answers] == [f"you said: {chat}" for chat in range(1, 21)]
 
 
-@pytest.mark.parametrize("text", ["/", "//", "/ echo", "hello /echo", "", "   ", "\u202e/echo", "/échо"])
+@pytest.mark.parametrize(
+    "text", ["/", "//", "/ 2", "/10", "/usr/bin is a path", "/ echo", "hello /echo", "", "   ", "\u202e/echo"]
+)
 async def test_what_only_looks_like_a_command_is_a_message(
     talk: Talk, openai_server: ScriptedOpenAI, text: str
 ) -> None:

@@ -65,6 +65,7 @@ async def dispatch(database: Database, channel: TelegramChannel, begin: Begin, p
         debounce=0.05,
         metrics=Metrics(),
         log_content=False,
+        username="my_bot",
     )
 
 

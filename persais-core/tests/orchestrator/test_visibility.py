@@ -69,7 +69,9 @@ async def test_a_private_agent_is_no_command_no_keyword_and_no_choice_for_others
     await talk.say("/echo")
     await roster.set_visibility("echo", "private", actor=BOB)
     openai_server.script(says('{"decision": "switch", "agent": "echo"}'), says("Master here."))
-    assert await talk.say("be a parrot") == ["Master here."]  # the lane was Echo's, and a keyword calls it
+    # The lane was Echo's, and a keyword calls it.
+    gone = "Echo is not here any more; Master answers from here on."
+    assert await talk.say("be a parrot") == [gone, "Master here."]
     assert "echo" not in openai_server.bodies[0]["messages"][1]["content"]
     [told] = await talk.say("/echo")
     assert "/echo" in told

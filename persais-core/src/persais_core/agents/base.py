@@ -14,12 +14,13 @@ class Agent:
     """Answers the messages of the chats it is active in.
 
     A subclass either writes `reply`, or sets `prompt` (and `tools`) and lets the language model answer. Its docstring
-    tells the router, and people in /agents, what it is for.
+    tells the router, and people in /agents, what it is for. Name, title, emoji and keywords are written out in the
+    class, and read once, when the bot starts.
 
     Attributes:
-        name: the command that switches to it: `/name`.
+        name: the command that switches to it: `/name`; a-z, 0-9 and _, at most 40, and no command of the bot's own.
         title: how it is called, by language.
-        emoji: shown before the title.
+        emoji: shown before the title; one, or none.
         keywords: words in a message that switch to it.
         prompt: system prompt for the model; empty where `reply` is written.
         tools: functions the model may call.

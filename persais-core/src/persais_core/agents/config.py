@@ -6,6 +6,7 @@ model is tried with one small question before it is stored, so that a name nobod
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -61,7 +62,7 @@ class AgentConfigs:
         Raises:
             AgentError: there is no such agent, it cannot be set, or the model does not answer so; nothing was changed.
         """
-        self._check(change)
+        self.check(change)
         after = change.applied((await self.all()).get(change.agent, AgentConfig()))
         asked = options(after)
         if asked is not None and change.asks_otherwise():
@@ -70,19 +71,39 @@ class AgentConfigs:
         log.info("agent configured", agent=change.agent, actor=actor)
         return after
 
-    def _check(self, change: ConfigChange) -> None:
-        names = [agent.name for agent in self._registry if agent.name != MECHANIC]
-        if change.agent == MECHANIC:
+    def find(self, agent: str) -> None:
+        """Look whether something can be set for an agent.
+
+        Raises:
+            AgentError: there is no such agent, or it is the Mechanic.
+        """
+        if agent == MECHANIC:
             raise errors.AgentError(
                 "the Mechanic's model is CODER_MODEL in the settings; it cannot be set here", key="config-mechanic"
             )
-        if change.agent not in names:
+        names = [known.name for known in self._registry if known.name != MECHANIC]
+        if agent in names:
+            return
+        listed = ", ".join(names)
+        for near in difflib.get_close_matches(agent, names, n=1):
             raise errors.AgentError(
-                f"there is no agent {change.agent}; there are {', '.join(names)}",
-                key="config-no-agent",
-                agent=change.agent,
-                agents=", ".join(names),
+                f"there is no agent {agent}, did you mean {near}? There are {listed}",
+                key="config-no-agent-near",
+                agent=agent,
+                near=near,
+                agents=listed,
             )
+        raise errors.AgentError(
+            f"there is no agent {agent}; there are {listed}", key="config-no-agent", agent=agent, agents=listed
+        )
+
+    def check(self, change: ConfigChange) -> None:
+        """Look whether something could be set at all, before any model is asked.
+
+        Raises:
+            AgentError: there is no such agent, or that cannot be set for it.
+        """
+        self.find(change.agent)
         if change.agent == MASTER and change.enabled is False:
             raise errors.AgentError(
                 "Master cannot be switched off: it answers when no other agent does", key="config-master"

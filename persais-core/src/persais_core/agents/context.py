@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from persais_core import errors
+from persais_core.agents import begun
 from persais_core.db.engine import Database
 from persais_core.db.records import Record
 from persais_core.domain.chats import Language, Turn, User
@@ -14,6 +16,9 @@ from persais_core.llm.options import ModelOptions
 from persais_core.llm.tools import bind
 from persais_core.tools.base import Context, Records, Tool
 from persais_core.tools.context import StoreContext
+
+if TYPE_CHECKING:
+    from langchain_core.tools import StructuredTool
 
 R = TypeVar("R", bound=Record)
 
@@ -60,7 +65,17 @@ class TurnContext(StoreContext):
         self.turn = turn
         self._models, self._history, self._agent = models, history, agent
         self._surroundings = surroundings or Surroundings()
+        self._is_over = False
         self.has_asked = False
+
+    def close(self) -> None:
+        """End the turn: nothing more can be had of this context, whoever has kept it."""
+        self._is_over = True
+
+    def _still(self) -> TurnContext:
+        if self._is_over:
+            raise errors.AgentError("this turn is over; use the context of the turn that is being answered")
+        return self
 
     async def ask(
         self, prompt: str, *, system: str = "", tools: Sequence[Tool] = (), given: Context | None = None
@@ -75,18 +90,34 @@ class TurnContext(StoreContext):
         known = "\n\n".join(part for part in (system, *around.notes) if part)
         messages: list[Said] = [("system", known)] if known else []
         messages += [*self._history, ("user", prompt)]
-        booking = Booking(purpose="answer", user_id=self.user.id, turn_id=self.turn.id, agent=self._agent)
-        return await self._models.ask(
-            messages,
-            booking,
-            tools=[bind(tool, given or self) for tool in tools],
-            optional_tools=[bind(tool, self, ends=True) for tool in around.ends],
-            options=around.options,
-        )
+        booking = Booking(purpose="answer", user_id=self._user_id, turn_id=self.turn.id, agent=self._agent)
+        with begun.aside() as outside:
+            return await self._models.ask(
+                messages,
+                booking,
+                tools=[_bound(tool, given or self, outside) for tool in tools],
+                optional_tools=[bind(tool, self, ends=True) for tool in around.ends],
+                options=around.options,
+            )
+
+
+def _bound(tool: Tool, context: Context, outside: begun.Begun | None) -> StructuredTool:
+    """A tool that is an agent's own code, also where it is called in the middle of ours."""
+    made = bind(tool, context)
+    call = made.coroutine
+    if outside is None or call is None:
+        return made
+
+    async def noted(**given: Any) -> Any:
+        with outside.noting():
+            return await call(**given)
+
+    made.coroutine = noted
+    return made
 
 
 def handed(inner: TurnContext) -> Context:
-    """The context as a project's own agents get it: it can be used, and neither changed nor looked into.
+    """The context as a project's own agents get it: used while its turn lasts, and neither changed nor looked into.
 
     What it works with lives in closures rather than in attributes, so that no name that an agent may write leads to
     the database or the model's client, and nothing can be stored on it.
@@ -97,41 +128,51 @@ def handed(inner: TurnContext) -> Context:
 
         @property
         def user(self) -> User:
-            return inner.user
+            return inner._still().user.model_copy()  # theirs: whatever becomes of it, the turn's own stays as it is
 
         @property
         def language(self) -> Language:
-            return inner.language
+            return inner._still().language
 
         def records(self, schema: type[R]) -> Records[R]:
-            return _kept(inner.records(schema))
+            return _kept(inner._still().records(schema), inner)
 
         async def ask(self, prompt: str, *, system: str = "", tools: Sequence[Tool] = ()) -> str:
-            return await inner.ask(prompt, system=system, tools=tools, given=made)
+            return await inner._still().ask(prompt, system=system, tools=tools, given=made)
 
     made = Handed()
     return made
 
 
-def _kept(inner: Records[R]) -> Records[R]:
-    """A user's records with the same closed sides."""
+def _kept(inner: Records[R], turn: TurnContext) -> Records[R]:
+    """A user's records with the same closed sides, for as long as their turn lasts."""
 
     class Kept:
         __slots__ = ()
 
         async def add(self, record: R) -> R:
-            return await inner.add(record)
+            turn._still()
+            with begun.aside():
+                return await inner.add(record)
 
         async def get(self, id: int) -> R | None:
-            return await inner.get(id)
+            turn._still()
+            with begun.aside():
+                return await inner.get(id)
 
         async def list(self, *, limit: int = 100) -> Sequence[R]:
-            return await inner.list(limit=limit)
+            turn._still()
+            with begun.aside():
+                return await inner.list(limit=limit)
 
         async def save(self, record: R) -> R:
-            return await inner.save(record)
+            turn._still()
+            with begun.aside():
+                return await inner.save(record)
 
         async def delete(self, id: int) -> bool:
-            return await inner.delete(id)
+            turn._still()
+            with begun.aside():
+                return await inner.delete(id)
 
     return Kept()

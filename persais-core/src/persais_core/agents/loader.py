@@ -1,4 +1,8 @@
-"""Finds the agents of a project: each file of `bot/agents` is imported, each `Agent` class in it is one agent."""
+"""Finds the agents of a project: each file of `bot/agents` is imported, each `Agent` class in it is one agent.
+
+What an agent says of itself decides how it is reached and how lists show it. It is taken here, once, as plain values:
+a name that compared as it likes would pass for another agent's.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ import importlib
 import inspect
 import sys
 import traceback
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from persais_core import errors
 from persais_core.agents.base import Agent
+from persais_core.domain import names
 
 
 def load(root: Path) -> list[Agent]:
@@ -49,10 +56,47 @@ def load(root: Path) -> list[Agent]:
 
 
 def _made(kind: type[Agent], file: str) -> Agent:
+    where = f"bot/agents/{file}: {kind.__name__}"
+    told = _told(kind, where)
     try:
         agent = kind()
     except Exception as error:  # as above: the constructor is the project's code
-        raise errors.AgentError(f"bot/agents/{file}: {kind.__name__} cannot be made: {error}") from error
-    if not agent.name:
-        raise errors.AgentError(f"bot/agents/{file}: {kind.__name__} has no name")
+        raise errors.AgentError(f"{where} cannot be made: {error}") from error
+    if changed := sorted(told.keys() & vars(agent).keys()):
+        raise errors.AgentError(f"{where} sets its {changed[0]} when it is made; write it out in the class")
+    for name, value in told.items():
+        setattr(kind, name, value)
     return agent
+
+
+def _told(kind: type[Agent], where: str) -> dict[str, Any]:
+    """What a class says of itself, as plain values.
+
+    Raises:
+        AgentError: something of it is no plain value, or cannot be used.
+    """
+    name, title, emoji, keywords = (
+        inspect.getattr_static(kind, attribute) for attribute in ("name", "title", "emoji", "keywords")
+    )
+    if type(name) is not str:
+        raise errors.AgentError(f"{where}: its name is no plain str; write it out")
+    if not name:
+        raise errors.AgentError(f"{where} has no name")
+    if not names.NAME.match(name):
+        raise errors.AgentError(
+            f"{where}: {name!r} is no usable name: a-z, 0-9 and _, starting with a letter, at most 40 characters"
+        )
+    if name in names.BUILT_IN_AGENTS | names.BUILT_IN_COMMANDS:
+        raise errors.AgentError(f"{where}: /{name} is there in every bot; choose another name")
+    if not isinstance(title, Mapping) or not _are_plain([*title.keys(), *title.values()]):
+        raise errors.AgentError(f"{where}: its title is no dict of plain str; write it out")
+    if type(emoji) is not str or not (emoji == "" or names.is_emoji(emoji)):
+        raise errors.AgentError(f"{where}: its emoji is none; give it one emoji, or an empty str")
+    if not isinstance(keywords, tuple | list) or not _are_plain(keywords):
+        raise errors.AgentError(f"{where}: its keywords are no tuple of plain str; write them out")
+    titles = {language: " ".join(text.split()) for language, text in title.items()}
+    return {"name": name, "title": titles, "emoji": emoji, "keywords": tuple(keywords)}
+
+
+def _are_plain(values: Iterable[object]) -> bool:
+    return all(type(value) is str for value in values)

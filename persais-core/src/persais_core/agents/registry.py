@@ -10,6 +10,12 @@ from persais_core.agents.base import Agent
 from persais_core.domain.configs import AgentConfig
 
 MASTER = "master"
+LONGEST_WORD = 500  # characters before and behind a keyword that are looked at; addresses can be long
+
+# What is quoted as code is spoken of and not to. A backtick inside a word is an apostrophe.
+_CODE = re.compile(r"```.*?(?:```|\Z)|(?<!\w)`[^`\n]+`(?!\w)", re.DOTALL)
+# What the rest of a word holds that is no word of the sentence: a path or an address, a file's ending, a host.
+_NO_WORD = re.compile(r"[/\\]|(?<!\.)\.(?=\w)|\w@\w")
 
 
 class Registry:
@@ -52,11 +58,23 @@ class Registry:
         return self._agents.get(name.lower())
 
     def by_keyword(self, text: str) -> Agent | None:
-        """The one agent whose keywords stand in the text as whole words; None when there is none, or are several."""
-        lowered = text.casefold()
+        """The one agent whose keywords are words of the text; None when there is none, or are several.
+
+        A keyword inside a path, a file's name, an address, or what stands in backticks calls nobody.
+        """
+        lowered = _CODE.sub(" ", text).casefold()
         hits = [agent for agent in self if any(_stands_in(lowered, word) for word in self.keywords(agent) if word)]
         return hits[0] if len(hits) == 1 else None
 
 
 def _stands_in(lowered: str, word: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", lowered) is not None
+    pattern = rf"(?<!\w){re.escape(word.casefold())}(?!\w)"
+    return any(_is_word(lowered, *hit.span()) for hit in re.finditer(pattern, lowered))
+
+
+def _is_word(text: str, start: int, end: int) -> bool:
+    """Whether what stands there is more than a piece of something without blanks that is no word."""
+    # The x stands for the keyword, which may be an address itself.
+    ahead = f"{text[max(0, start - LONGEST_WORD) : start]}x".split()[-1]
+    behind = f"x{text[end : end + LONGEST_WORD]}".split()[0]
+    return not (_NO_WORD.search(ahead) or _NO_WORD.search(behind))

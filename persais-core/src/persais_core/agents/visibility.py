@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, get_args
 
 from persais_core import audit, errors
-from persais_core.agents.registry import MASTER, Registry
+from persais_core.agents.registry import Registry
 from persais_core.db.engine import Database
 from persais_core.domain.chats import User
 from persais_core.domain.configs import AgentConfig
+from persais_core.domain.names import BUILT_IN_AGENTS
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
 Visibility = Literal["private", "shared"]
 VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)
-BUILT_IN = frozenset({MASTER, "mechanic"})
 
 _READ = (
     "select coalesce(a.name, c.agent) as name, a.owner, coalesce(a.visibility, 'shared') as visibility, "
@@ -59,7 +59,7 @@ class Roster:
         """
         from persais_core.db.tables.configs import AgentRow
 
-        if name in BUILT_IN or self._registry.find(name) is None:
+        if name in BUILT_IN_AGENTS or self._registry.find(name) is None:
             raise errors.AgentError(f"there is no agent {name} that could be shared", key="share-unknown", agent=name)
         async with self._database.session() as session:
             row = await session.get(AgentRow, name, with_for_update=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from persais_core import texts
 from persais_core.domain.chats import Language
-from persais_core.domain.configs import SETTINGS, AgentConfig, ConfigChange
+from persais_core.domain.configs import MAX_TOKENS, SETTINGS, AgentConfig, ConfigChange, Setting
 
 
 def settings(language: Language, config: AgentConfig) -> str:
@@ -27,6 +27,11 @@ def change(language: Language, wanted: ConfigChange) -> str:
     return ", ".join(pieces)
 
 
+def allowed(language: Language, setting: Setting) -> str:
+    """Which values a setting may have: a clause that begins with its name."""
+    return texts.say(language, f"config-allowed-{setting.replace('_', '-')}", most=str(MAX_TOKENS))
+
+
 def _pieces(language: Language, given: AgentConfig | ConfigChange) -> list[str]:
     pieces = []
     if given.model is not None:
@@ -36,6 +41,6 @@ def _pieces(language: Language, given: AgentConfig | ConfigChange) -> list[str]:
     if given.max_tokens is not None:
         pieces.append(texts.say(language, "config-max-tokens", count=given.max_tokens))
     if given.keywords is not None:
-        words = ", ".join(texts.escaped(word) for word in given.keywords) or "—"
+        words = ", ".join(texts.line(word) for word in given.keywords) or "—"
         pieces.append(texts.say(language, "config-keywords", keywords=words))
     return pieces

@@ -42,6 +42,7 @@ class App:
 
     Attributes:
         asgi: its HTTP application, usable before `open`.
+        probe: the one for its supervisor, which tells all of its health.
         is_stopping: nothing more is taken in; set by whoever is about to end this process.
     """
 
@@ -60,6 +61,7 @@ class App:
                 else None
             ),
         )
+        self.probe = web.probe(self.health)
         self.failure: str | None = None
         self.is_active = self.is_stopping = False
         self._parts: Parts | None = None
@@ -87,7 +89,7 @@ class App:
             self._parts = None
 
     async def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether this release can serve, and the document of GET /health."""
+        """Whether this release can serve, and all that is to be said of that; the world is told less, see `web`."""
         checks: dict[str, str] = {}
         if self._parts is None:
             checks["release"] = self.failure or "starting"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ class Parts:
     redactor: Redactor
     configs: AgentConfigs
     first_turns: FirstTurns
+    merging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     async def build(cls, settings: Settings, place: Place, counted: metrics.Metrics) -> Parts:
@@ -121,7 +122,7 @@ class Parts:
             breakers = Breakers(counted)
             models = Models(settings, database, breakers=breakers, metrics=counted)
             configs = AgentConfigs(database, models, registry)
-            orchestrator = Orchestrator(registry, models, database)
+            orchestrator = Orchestrator(registry, models, database, Redactor(settings.secrets))
             await orchestrator.open()
             channel = TelegramChannel(
                 settings.telegram_bot_token.get_secret_value(),
@@ -208,7 +209,7 @@ class Parts:
 
     def _worker(self, previews: Previews) -> Worker:
         """What does the jobs."""
-        evolution = Evolution(self.ledger, self.redactor, self.workshop)
+        evolution = Evolution(self.ledger, self.redactor, self.workshop, self.orchestrator.leaving)
         sender = self._outbox()
         dispatch = Dispatch(
             database=self.database,
@@ -224,6 +225,7 @@ class Parts:
             debounce=self.settings.batch_debounce,
             metrics=self.figures,
             log_content=self.settings.log_content,
+            username=self.channel.bot.username,
         )
         return Worker(
             self.database,
@@ -355,6 +357,7 @@ class Parts:
             deployer=FlyDeployer(self.settings.app_base_url, forge.failed_run) if self.is_flying else LocalDeployer(),
             redactor=self.redactor,
             configs=self.configs,
+            merging=self.merging,
         )
 
 

@@ -12,8 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from persais_core.domain.chats import Language, Value
 from persais_core.domain.configs import ConfigChange
 from persais_core.domain.examples import Example
+from persais_core.domain.names import NAME, is_emoji
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 AGENT_FILE = re.compile(r"bot/agents/([a-z][a-z0-9_]{0,39})\.py\Z")
 PLANNED_FILE = re.compile(r"(bot/(agents|tools|schemas)|tests/(agents|tools|schemas))/[a-z0-9_]+\.py\Z")
@@ -44,6 +44,11 @@ class ChangeState(StrEnum):
         """Whether nothing will happen to the change any more; a failed one can be tried again or aborted."""
         return self in {ChangeState.DEPLOYED, ChangeState.ROLLED_BACK, ChangeState.ABORTED, ChangeState.ANSWERED}
 
+    @property
+    def can_be_aborted(self) -> bool:
+        """Whether the change can still be called off; what is merged is rolled back instead."""
+        return not self.is_over and self is not ChangeState.DEPLOYING
+
 
 class FieldSpec(Value):
     """One field of a schema, written `name:type` or `name:type?` where it may be empty."""
@@ -59,6 +64,7 @@ class Part(Value):
     Args:
         name: snake_case; the file, the command and the table are named after it.
         title: as the user reads it.
+        emoji: stands before it; what is none becomes the usual one.
         keywords: words that route a message to an agent.
         fields: of a schema.
     """
@@ -81,6 +87,12 @@ class Part(Value):
         if keyword.iskeyword(name) or keyword.issoftkeyword(name):
             raise ValueError(f"{name!r} is a word of the Python language; choose another name")
         return name
+
+    @field_validator("emoji")
+    @classmethod
+    def _a_sign(cls, emoji: str) -> str:
+        """Models put words and markup there, too; no reason to ask them again."""
+        return emoji if is_emoji(emoji) else "🤖"
 
 
 class PlannedExample(Example):
@@ -111,7 +123,7 @@ class Plan(Value):
         question: what must be known first.
         decline: why it cannot be done.
         answer: what the owner wanted to know.
-        configure: what is to be set for an agent, which needs no code.
+        configure: what is to be set for an agent, which needs no code, but a tap like all else.
     """
 
     understood: str = Field(min_length=1, max_length=2000)
@@ -222,6 +234,20 @@ class Verdict(Value):
     seconds: float = 0.0
 
 
+class Notice(Value):
+    """A message that tells how the wish to call a change off fares, until that has ended.
+
+    Args:
+        key: of the message in the outbox.
+        language: of whoever wished it.
+    """
+
+    key: str
+    chat_id: int
+    topic_id: int = 0
+    language: Language
+
+
 class Change(Value):
     """One evolution of the bot, from the request to its end.
 
@@ -229,6 +255,7 @@ class Change(Value):
         id: number shown to people; never used twice.
         base: commit of main it started from, 40 hex digits.
         commit: what was delivered, or None before.
+        checked_on: the commit of main together with which it was checked again, after main had moved on from `base`.
         files: changed paths, relative to the project.
         verified: digest of the files as the checks saw them.
         estimate: US dollars that earlier changes of this bot cost in the middle; 0 where there were none.
@@ -237,6 +264,7 @@ class Change(Value):
         replaces: the change whose plan was corrected.
         replaced_by: the correction that this one was called off for.
         attempt: how often it was tried again.
+        ended_in: the state in which it failed or was called off; None while it does well.
         last_failure: what the checks of the last round found, without what differs from run to run.
         unable: why the coder changed nothing with this plan; trying again then begins with a new one.
         merge_commit: on main, once it was merged.
@@ -245,6 +273,10 @@ class Change(Value):
         platform: who deploys it, once that was asked for; empty for this computer.
         buttons: what each button of the card carries, by action.
         stages: seconds each stage took, by its name.
+        called_off: somebody wants it called off, and it has not come to that yet; nothing is merged meanwhile.
+        left_on_main: its version failed, and it could not be taken out of main yet.
+        abort_error: why the last try to clear it away failed.
+        notices: what is told of the wish to call it off.
     """
 
     id: int
@@ -259,10 +291,12 @@ class Change(Value):
     replaced_by: int | None = None
     attempt: int = 0
     state: ChangeState = ChangeState.PLANNING
+    ended_in: ChangeState | None = None
     plan: Plan | None = None
     branch: str | None = None
     base: str | None = None
     commit: str | None = None
+    checked_on: str | None = None
     files: tuple[str, ...] = ()
     verified: str = ""
     verdicts: tuple[Verdict, ...] = ()
@@ -281,3 +315,24 @@ class Change(Value):
     platform: str = ""
     buttons: dict[str, str] = Field(default_factory=dict)
     stages: dict[str, float] = Field(default_factory=dict)
+    called_off: bool = False
+    left_on_main: bool = False
+    abort_error: str | None = None
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it waits for the owner's answer to a question."""
+        return self.state is ChangeState.PLANNING and self.plan is not None and self.plan.question is not None
+
+    @property
+    def awaits_setting(self) -> bool:
+        """Whether it waits for a tap that sets what the plan wants to be set for an agent."""
+        return self.state is ChangeState.PLANNING and self.plan is not None and self.plan.configure is not None
+
+    @property
+    def standing(self) -> str:
+        """Where it stands as people are told, in words joined by hyphens: its state, or what of them it waits for."""
+        if self.is_asking:
+            return "awaiting-answer"
+        return (ChangeState.AWAITING_APPROVAL if self.awaits_setting else self.state).value.replace("_", "-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Language = Literal["en", "ru"]
 Origin = Literal["person", "hook", "schedule"]
 """Where a turn comes from: somebody wrote or tapped, another program called, or a time came."""
+# Also in other letters than a chat service takes for a command: who writes /эхо means one. No paths, no numbers.
+_COMMAND = re.compile(r"/(?P<word>[^\W\d_]\w{0,63})(?:@(?P<whose>\w{1,64}))?(?:\s+|\Z)")
 
 
 class Value(BaseModel):
@@ -60,12 +63,17 @@ class Message(Value):
     def command(self) -> tuple[str, str]:
         """The command it begins with and what follows: `/Why@bot echo` is (`/why`, `echo`); none: an empty word.
 
-        People end the word with any white space: a new line says the same as a blank.
+        People end the word with any white space: a new line says the same as a blank. A path, a number or a slash
+        alone is no command.
         """
-        if not self.text.startswith("/"):
-            return "", self.text
-        word, *rest = self.text.split(maxsplit=1)
-        return word.partition("@")[0].lower(), "".join(rest)
+        found = _COMMAND.match(self.text)
+        return (f"/{found['word'].lower()}", self.text[found.end() :]) if found else ("", self.text)
+
+    @property
+    def addressee(self) -> str:
+        """The bot that the command is for, in lower case and without its @; empty where it names none."""
+        found = _COMMAND.match(self.text)
+        return (found["whose"] or "").lower() if found else ""
 
 
 class Turn(Value):
@@ -75,6 +83,7 @@ class Turn(Value):
 
     Args:
         messages: 1 to 10, in the order they came.
+        chosen: the agent whose button was tapped: it alone hears what is said, which commands and calls nobody.
         origin: where it comes from; only what a person says themself can change the bot.
     """
 
@@ -82,6 +91,7 @@ class Turn(Value):
     lane: Lane
     user: User
     messages: tuple[Message, ...] = Field(min_length=1, max_length=10)
+    chosen: str | None = None
     origin: Origin = "person"
 
     @model_validator(mode="before")
@@ -109,12 +119,26 @@ class Turn(Value):
 
     @property
     def is_own_words(self) -> bool:
-        """Whether a person said this themself: all else is data, and no command, tap or wish for a change."""
-        return self.origin == "person" and not any(message.is_forwarded for message in self.messages)
+        """Whether a person said this themself: all else is data, and no command, tap or wish for a change.
+
+        The words of a button are those of whoever made it.
+        """
+        return (
+            self.origin == "person"
+            and self.chosen is None
+            and not any(message.is_forwarded for message in self.messages)
+        )
 
 
 class Button(Value):
-    """One button under a message: `data` comes back when tapped (64 bytes at most), or `url` opens."""
+    """One button under a message.
+
+    A tap opens the `url`; without one, the button's text is said to the agent that made the button, as if the person
+    had typed it, and to nobody else.
+
+    Args:
+        data: what the bot's own buttons carry, 64 bytes at most; an agent's is not used.
+    """
 
     text: str
     data: str | None = None

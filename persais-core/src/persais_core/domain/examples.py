@@ -30,6 +30,7 @@ FOLDER = "tests/examples"
 PATH = re.compile(r"tests/examples/([a-z][a-z0-9_]{0,39})\.yaml")
 MAX_EXAMPLES = 20  # of one agent
 MAX_TEXT = 500  # characters of what is said and of what is expected, each
+MAX_DEPTH = 4  # of lists and mappings in each other; a file of examples has 3
 MAX_BYTES = 20_000  # of one file
 SHOWN = 110  # characters of each text that a sentence for people repeats
 
@@ -160,9 +161,14 @@ def parse(text: str, agent: str) -> Examples:
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise ExamplesError(f"{path} has more than {MAX_BYTES // 1000} kB; take some examples out")
     try:
-        # A reference to a reference is how a small file gets as large as the memory.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ExamplesError(f"{path} uses references (&, *); write each text out")
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            # A reference to a reference is how a small file gets as large as the memory.
+            if isinstance(event, yaml.AliasEvent):
+                raise ExamplesError(f"{path} uses references (&, *); write each text out")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:  # the reader's time grows with the square of it
+                raise ExamplesError(f"{path} is no YAML of examples: lists lie in lists, {depth} deep")
         value = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""

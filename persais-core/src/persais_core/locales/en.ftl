@@ -6,6 +6,8 @@ master-activated = 🧭 Master mode activated
 mechanic-activated = 🔧 Mechanic mode activated
 agent-activated = { $emoji } { $title } mode activated
 unknown-command = I know no command /{ $command }. /help shows what there is.
+unknown-command-near = I know no command /{ $command }. Did you mean /{ $near }? /help shows what there is.
+agent-gone = { $title } is not here any more; Master answers from here on.
 attachment-not-yet = I cannot use voice messages, pictures or files yet. Please write it in words.
 model-unavailable = The language model does not answer: { $cause }. Commands and agents that need no model still work.
 agent-cannot = That did not work: { $cause }.
@@ -18,6 +20,7 @@ stranger = This bot is private. Its owner has to let you in.
 stranger-claimable = This bot has no owner yet. If it is yours, send /claim and the code from its terminal, for example: /claim ABCD-EFGH-JKMN
 claim-accepted = Welcome! This bot is yours now. Try /mechanic and ask for an agent.
 claim-wrong = That is not the code. It stands in the terminal where the bot was started.
+claim-often = That was not the code three times within an hour. Try again in an hour.
 claim-closed = There is nothing to claim here: the bot has an owner, or the code has expired. A restart prints a new code while nobody owns it.
 
 ## Commands
@@ -34,20 +37,27 @@ start =
 start-user =
     { $hello }
     Just write to me. /agents shows who is here, /help everything else.
-help =
-    /start — the greeting
+help = **Talking**
     /agents — the agents, to choose one
     /master — back to Master
     /reset — forget this conversation
+    /why — where an agent's behaviour comes from
     /status — how the bot is
-help-admin =
-    /mechanic — make a new agent or change one
-    /deploy, /abort — decide on the change that waits
+    /start — the greeting
+    /help — this list
+help-agents = **Agents**
+help-mechanic = **Changing the bot**
+    /mechanic — say in plain words what you need: a new agent, a change, another model or other keywords for an agent; or ask how the bot works
+    /deploy — put the change that waits into service
+    /abort — call a change off
+    /stop — end the preview of a change
     /rollback — take the last change back
-    /why — where a behaviour comes from
-    /config — which model an agent uses
+help-admin = **Looking after it**
+    /config — how each agent is set, and set it
+    /visibility — who sees an agent
     /audit — who did what
     /dead — what kept failing
+help-claim = /claim — make this bot yours, with the code from its terminal
 agents =
     { $count ->
         [0] There are no agents yet besides these. /mechanic makes one.
@@ -101,6 +111,11 @@ mechanic-understood-edit =
     I will change:
 mechanic-declined = I cannot do that: { $reason }
 mechanic-answer = 🔧 { $answer }
+mechanic-to-set =
+    ⚙️ To be set for { $agent }: { $settings }.
+
+    Nothing has changed yet.
+mechanic-left = { $agent } stays as it was set.
 mechanic-configured = ✅ { $agent }: { $settings }. In force from its next answer on; /config { $agent } default takes it back.
 mechanic-working = ⏳ Working...
 mechanic-branch = Branch: { $branch }
@@ -120,6 +135,8 @@ check-typecheck = Types
 check-migrations = Tables
 check-tests = Tests
 check-examples = Examples
+recheck-failed = Main has changed since this was checked, and together with that it fails: { $checks }. Nothing was merged. Retry makes it anew on what main is now.
+recheck-losses = Main has changed since this was checked, and it would now drop or bind other data than the card says. Nothing was merged. Retry makes it anew on what main is now.
 rounds-over = After { $rounds } rounds these checks still fail: { $checks }.
 coder-denied = The coder wanted to write files that this change may not touch: { $paths }. Nothing of it was kept.
 coder-failed = The coder did not finish: { $detail }
@@ -144,6 +161,10 @@ card-examples =
     { $count ->
         [one] Examples: 1 saved
        *[other] Examples: { $count } saved
+    }{ $files ->
+        [0] { "" }
+        [one] { "" } (1 more file)
+       *[other] { "" } ({ $files } more files)
     }
 card-examples-replaced =
     { $count ->
@@ -156,15 +177,18 @@ button-abort = Abort
 button-view = View PR
 view-link = The pull request: { $url }
 deployed = 🚀 Deployed!
-deploy-failed = ❌ The new version did not start, so the old one keeps serving and the change was taken out of main again. Cause: { $cause }
-deploy-failed-card = The new version did not start; main was reverted.
+deploy-failed = ❌ The new version did not start, so the old one keeps serving. Cause: { $cause }
+deploy-failed-card = The new version did not start, so the old one keeps serving.
+deploy-waits = It is not known to be merged yet: { $cause }. I keep trying.
 tap-unknown = This button is not one of mine.
+tap-no-agent = That agent is not here any more.
 tap-not-admin = Only an admin of this bot may do that.
 tap-used = That was done already.
 tap-stale = This button belongs to an older state of the change and does nothing any more.
 tap-deploy = Deploying...
 tap-abort = Aborting...
 state-planning = planning
+state-awaiting-answer = waiting for your answer
 state-scaffolding = scaffolding
 state-coding = coding
 state-verifying = checking
@@ -186,21 +210,30 @@ plan-estimate = Changes here cost about ${ $cost }.
 rounds-same = Round { $round } failed exactly as the one before, so more rounds would only cost money.
 card-rolled-back = ↩️ Rolled back
 button-retry = Retry
+button-set = Set
+button-leave = Leave
 button-diff = Diff
 tap-retry = Trying again...
+tap-set = Setting...
+tap-leave = Leaving it as it is.
 diff-title = Change { $change }, page { $page } of { $pages }
 diff-file = The whole change { $change }
-deploy-returned = ↩️ The new version did not hold, so the old one serves again and the change was taken out of main. Cause: { $cause }
+deploy-returned = ↩️ The new version did not hold, so the old one serves again. Cause: { $cause }
+deploy-returned-card = The new version did not hold, so the old one serves again.
 rollback-begun = ↩️ Change { $change } ({ $branch }) is taken back; the version without it is being started...
 rollback-done = ↩️ Rolled back: change { $change } is not in the bot any more.
 rollback-stuck = ❌ Change { $change } was taken out of main, but the version without it does not start, so the present one keeps serving. Cause: { $cause }
 rollback-failed = Nothing was rolled back: { $cause }.
 rollback-told = ↩️ { $who } rolls back change { $change } ({ $branch }).
+revert-made = The change was taken out of main again.
+revert-done = ✅ Change { $change } is out of main now.
 revert-stuck = ⚠️ It could not be taken out of main: { $cause }. Until that is done, the next version would bring it back.
 deploy-which = Several changes are waiting. Say which one: /deploy and its number. { $changes }
 rollback-asked = The rollback has been asked for...
 abort-nothing = There is no change that could be aborted.
 abort-begun = Change { $change } is being aborted...
+abort-failed = Change { $change } could not be aborted: { $cause }. To try again, send /abort { $change }
+abort-late = Change { $change } could not be aborted: its deployment had begun. Once it is over, /rollback takes it back.
 deploy-nothing = No change is waiting to be deployed.
 stop-nothing = No preview is running here.
 reset-done = Forgotten. Master answers from here on.
@@ -253,6 +286,7 @@ button-stop = Stop
 tap-try = Starting the preview...
 preview-mark = 👁 preview · { $title }
 preview-started = 👁 Preview of { $title }: write to it; production does not know it yet
+preview-tables = Its tables are its own: empty at first, and thrown away when the preview ends.
 preview-ended = 👁 Preview ended
 preview-ended-time = 👁 Preview ended: the time of { $title } is over. Tap Try on the card to start it again.
 preview-decided = 👁 Preview ended, as the change was decided on.
@@ -300,6 +334,7 @@ migration-not-taken-back = ⚠️ The tables could not be brought back to what t
 error-coder-resting = the coder failed several times in a row and is left alone for half a minute; try again then
 error-forge-resting = the place that keeps pull requests failed several times in a row and is left alone for half a minute; try again then
 error-records-closed = the records cannot be opened safely, so they stay closed; /status says why
+error-tool-odd = the model cannot be given the tool { $tool }: its arguments have no plain types
 error-share-unknown = there is no agent { $agent } that you could share or hide
 error-share-unowned = nobody owns { $agent }, because no change of this bot made it; it stays shared
 error-model-resting = the model { $model } kept failing and is left alone for half a minute
@@ -321,6 +356,8 @@ error-merge-conflict = main has changed meanwhile in { $paths }; ask for the cha
 error-revert-conflict = later changes build on this one; take those back first
 error-merge-conflict-somewhere = main has changed meanwhile in the same places; ask for the change again
 error-merge-protected = main is protected at GitHub, and pull request #{ $number } does not meet its rules; merge it there, or let the token's owner pass the rules
+error-merged-already = main has it already. Once it is deployed (Deploy, or Retry where it failed), /rollback takes it back
+error-taken-back = it did not hold, and was taken back by itself meanwhile
 error-merge-refused = GitHub does not merge pull request #{ $number }; see why on its page and try again
 error-git-no-token = the repository asks who I am; GITHUB_TOKEN is not set
 error-git-token-refused = the repository refuses GITHUB_TOKEN; it may be wrong, expired, or without the right to write contents
@@ -386,6 +423,8 @@ act-change-deploy-drop = tapped Deploy and drop
 act-change-failed = change failed
 act-change-planned = change planned
 act-change-requested = change requested
+act-change-set = tapped Set
+act-change-leave = tapped Leave
 act-change-retry = tapped Retry
 act-change-try = tapped Try
 act-checks-failed = checks failed
@@ -431,7 +470,17 @@ config-on = switched on
 config-off = switched off
 config-usual = as usual
 config-back = { $setting } as usual
+config-allowed-model = `model` is a name as the model's server knows it, such as `openai/gpt-5-mini`
+config-allowed-temperature = `temperature` is a number from 0 to 2
+config-allowed-max-tokens = `max_tokens` is a whole number from 1 to { $most }
+config-allowed-enabled = `enabled` is `yes` or `no`
+config-allowed-keywords = `keywords` are at most 20 words with commas between them, each of at most 40 characters
+config-no-setting = there is no setting { $words }; there are { $settings }
+config-twice = `{ $setting }` is named twice
+config-no-value = `{ $setting }` has no value: { $allowed }
+config-wrong-value = { $allowed }, not { $value }
 error-config-no-agent = there is no agent { $agent }; there are { $agents }
+error-config-no-agent-near = there is no agent { $agent }, did you mean { $near }? There are { $agents }
 error-config-mechanic = the Mechanic's model is CODER_MODEL in the settings of the bot
 error-config-master = Master cannot be switched off, since it answers when no other agent does
 error-config-model = the model { $model } does not answer with these settings ({ $cause })

@@ -6,6 +6,8 @@ master-activated = 🧭 Режим Мастера активирован
 mechanic-activated = 🔧 Режим Механика активирован
 agent-activated = { $emoji } Режим { $title } активирован
 unknown-command = Я не знаю команды /{ $command }. /help покажет, что есть.
+unknown-command-near = Я не знаю команды /{ $command }. Может быть, /{ $near }? /help покажет, что есть.
+agent-gone = Агента { $title } здесь больше нет, теперь отвечает Мастер.
 attachment-not-yet = Голосовые сообщения, картинки и файлы я пока не понимаю. Напишите, пожалуйста, словами.
 model-unavailable = Языковая модель не отвечает: { $cause }. Команды и агенты, которым модель не нужна, работают.
 agent-cannot = Не получилось: { $cause }.
@@ -18,6 +20,7 @@ stranger = Это личный бот. Пустить вас может толь
 stranger-claimable = У этого бота пока нет владельца. Если он ваш, отправьте /claim и код из его терминала, например: /claim ABCD-EFGH-JKMN
 claim-accepted = Добро пожаловать! Теперь это ваш бот. Нажмите /mechanic и попросите агента.
 claim-wrong = Это не тот код. Он напечатан в терминале, где запущен бот.
+claim-often = Трижды за час код не подошёл. Попробуйте снова через час.
 claim-closed = Здесь нечего получать: у бота есть владелец, или код истёк. Пока владельца нет, новый код печатается при перезапуске.
 
 ## Команды
@@ -34,20 +37,27 @@ start =
 start-user =
     { $hello }
     Просто напишите мне. /agents покажет, кто здесь есть, /help — всё остальное.
-help =
-    /start — приветствие
+help = **Разговор**
     /agents — выбрать агента
     /master — вернуться к Мастеру
     /reset — забыть этот разговор
+    /why — откуда взялось поведение агента
     /status — состояние бота
-help-admin =
-    /mechanic — создать агента или изменить его
-    /deploy, /abort — решить об изменении, которое ждёт
+    /start — приветствие
+    /help — этот список
+help-agents = **Агенты**
+help-mechanic = **Изменить бота**
+    /mechanic — скажите обычными словами, что нужно: новый агент, изменение, другая модель или ключевые слова агента; или спросите, как устроен бот
+    /deploy — запустить изменение, которое ждёт
+    /abort — отменить изменение
+    /stop — закончить предпросмотр изменения
     /rollback — вернуть последнее изменение назад
-    /why — откуда взялось поведение
-    /config — какой моделью отвечает агент
+help-admin = **Присмотр за ботом**
+    /config — как настроены агенты, и настроить их
+    /visibility — кто видит агента
     /audit — кто что сделал
     /dead — что не получилось
+help-claim = /claim — стать владельцем бота: код напечатан в его терминале
 agents =
     { $count ->
         [0] Других агентов пока нет. /mechanic сделает нового.
@@ -107,6 +117,11 @@ mechanic-understood-edit =
     Изменю:
 mechanic-declined = Этого я сделать не могу: { $reason }
 mechanic-answer = 🔧 { $answer }
+mechanic-to-set =
+    ⚙️ Настроить { $agent }: { $settings }.
+
+    Пока ничего не изменилось.
+mechanic-left = Настройки { $agent } остаются прежними.
 mechanic-configured = ✅ { $agent }: { $settings }. Действует со следующего ответа; /config { $agent } default вернёт как было.
 mechanic-working = ⏳ Работаю...
 mechanic-branch = Ветка: { $branch }
@@ -126,6 +141,8 @@ check-typecheck = Типы
 check-migrations = Таблицы
 check-tests = Тесты
 check-examples = Примеры
+recheck-failed = С тех пор как изменение проверили, main изменился, и вместе с этим не проходят проверки: { $checks }. Ничего не слито. «Повторить» сделает его заново на нынешнем main.
+recheck-losses = С тех пор как изменение проверили, main изменился, и теперь оно удалило бы или ограничило другие данные, чем сказано в карточке. Ничего не слито. «Повторить» сделает его заново на нынешнем main.
 rounds-over =
     { $rounds ->
         [one] После { $rounds } раунда не проходят проверки: { $checks }.
@@ -155,6 +172,11 @@ card-examples =
         [one] Примеры: { $count } сохранён
         [few] Примеры: { $count } сохранены
        *[other] Примеры: { $count } сохранено
+    }{ $files ->
+        [0] { "" }
+        [one] { "" } (ещё { $files } файл)
+        [few] { "" } (ещё { $files } файла)
+       *[other] { "" } (ещё { $files } файлов)
     }
 card-examples-replaced =
     { $count ->
@@ -168,15 +190,18 @@ button-abort = Abort
 button-view = View PR
 view-link = Pull request: { $url }
 deployed = 🚀 Deployed!
-deploy-failed = ❌ Новая версия не запустилась, поэтому работает прежняя, а изменение снова убрано из main. Причина: { $cause }
-deploy-failed-card = Новая версия не запустилась; main возвращён назад.
+deploy-failed = ❌ Новая версия не запустилась, поэтому работает прежняя. Причина: { $cause }
+deploy-failed-card = Новая версия не запустилась, поэтому работает прежняя.
+deploy-waits = Слияние с main пока не подтвердилось: { $cause }. Пробую дальше.
 tap-unknown = Это не моя кнопка.
+tap-no-agent = Этого агента больше нет.
 tap-not-admin = Это может только администратор бота.
 tap-used = Это уже сделано.
 tap-stale = Эта кнопка относится к прежнему состоянию изменения и больше ничего не делает.
 tap-deploy = Развёртываю...
 tap-abort = Отменяю...
 state-planning = планируется
+state-awaiting-answer = ждёт вашего ответа
 state-scaffolding = делается каркас
 state-coding = пишется код
 state-verifying = проверяется
@@ -198,21 +223,30 @@ plan-estimate = Изменения здесь стоят около ${ $cost }.
 rounds-same = Раунд { $round } не удался точно так же, как предыдущий: новые раунды только тратили бы деньги.
 card-rolled-back = ↩️ Откачено
 button-retry = Повторить
+button-set = Настроить
+button-leave = Не менять
 button-diff = Diff
 tap-retry = Пробую ещё раз...
+tap-set = Настраиваю...
+tap-leave = Оставляю как есть.
 diff-title = Изменение { $change }, страница { $page } из { $pages }
 diff-file = Изменение { $change } целиком
-deploy-returned = ↩️ Новая версия не удержалась, поэтому снова работает прежняя, а изменение убрано из main. Причина: { $cause }
+deploy-returned = ↩️ Новая версия не удержалась, поэтому снова работает прежняя. Причина: { $cause }
+deploy-returned-card = Новая версия не удержалась, поэтому снова работает прежняя.
 rollback-begun = ↩️ Изменение { $change } ({ $branch }) откатывается; запускаю версию без него...
 rollback-done = ↩️ Откат выполнен: изменения { $change } в боте больше нет.
 rollback-stuck = ❌ Изменение { $change } убрано из main, но версия без него не запускается, поэтому работает нынешняя. Причина: { $cause }
 rollback-failed = Ничего не откачено: { $cause }.
 rollback-told = ↩️ { $who } откатывает изменение { $change } ({ $branch }).
+revert-made = Изменение снова убрано из main.
+revert-done = ✅ Изменение { $change } теперь убрано из main.
 revert-stuck = ⚠️ Убрать изменение из main не удалось: { $cause }. Пока это не сделано, следующая версия вернёт его.
 deploy-which = Ждут несколько изменений. Скажите, какое: /deploy и номер. { $changes }
 rollback-asked = Откат запрошен...
 abort-nothing = Нет изменения, которое можно отменить.
 abort-begun = Отменяю изменение { $change }...
+abort-failed = Изменение { $change } отменить не удалось: { $cause }. Чтобы попробовать ещё раз, отправьте /abort { $change }
+abort-late = Изменение { $change } отменить не удалось: его уже начали развёртывать. Когда это закончится, /rollback вернёт его назад.
 deploy-nothing = Нет изменения, которое ждёт развёртывания.
 stop-nothing = Здесь не идёт предпросмотр.
 reset-done = Всё забыто. Дальше отвечает Мастер.
@@ -265,6 +299,7 @@ button-stop = Стоп
 tap-try = Запускаю предпросмотр...
 preview-mark = 👁 предпросмотр · { $title }
 preview-started = 👁 Предпросмотр { $title }: пишите ему; рабочий бот его ещё не знает
+preview-tables = Таблицы у предпросмотра свои: вначале они пусты, а в конце исчезают вместе с записями.
 preview-ended = 👁 Предпросмотр окончен
 preview-ended-time = 👁 Предпросмотр окончен: время { $title } вышло. Кнопка «Попробовать» на карточке запустит его снова.
 preview-decided = 👁 Предпросмотр окончен: по изменению принято решение.
@@ -313,6 +348,7 @@ migration-not-taken-back = ⚠️ Вернуть таблицы к прежне�
 error-coder-resting = программист несколько раз подряд не справился сам по себе, и я полминуты его не тревожу; попробуйте потом
 error-forge-resting = сервис с пул-реквестами несколько раз подряд не ответил, и я полминуты его не тревожу; попробуйте потом
 error-records-closed = записи нельзя открыть безопасно, поэтому они остаются закрытыми; почему — скажет /status
+error-tool-odd = модели нельзя дать инструмент { $tool }: у его аргументов нет простых типов
 error-share-unknown = агента { $agent }, которого вы могли бы скрыть или показать, нет
 error-share-unowned = у агента { $agent } нет владельца: его не создавало ни одно изменение; он остаётся общим
 error-model-resting = модель { $model } раз за разом не отвечает, и я полминуты её не тревожу
@@ -334,6 +370,8 @@ error-merge-conflict = main тем временем изменился в { $pat
 error-revert-conflict = на этом изменении построены более поздние; сначала верните назад их
 error-merge-conflict-somewhere = основная ветка тем временем изменилась в тех же местах; попросите об изменении ещё раз
 error-merge-protected = основная ветка на GitHub защищена, и запрос на слияние №{ $number } не отвечает её правилам; слейте его там сами или разрешите владельцу токена обходить правила
+error-merged-already = оно уже в main. Когда его установят (кнопка Deploy, а после неудачи «Повторить»), /rollback вернёт его назад
+error-taken-back = изменение не удержалось и тем временем само возвращено назад
 error-merge-refused = GitHub не сливает запрос №{ $number }; посмотрите причину на его странице и попробуйте снова
 error-git-no-token = репозиторий спрашивает, кто я; GITHUB_TOKEN не задан
 error-git-token-refused = репозиторий не принимает GITHUB_TOKEN; возможно, он неверен, истёк или не даёт права записи
@@ -401,6 +439,8 @@ act-change-deploy-drop = нажата кнопка Deploy and drop
 act-change-failed = изменение не удалось
 act-change-planned = изменение спланировано
 act-change-requested = запрошено изменение
+act-change-set = нажата кнопка «Настроить»
+act-change-leave = нажата кнопка «Не менять»
 act-change-retry = нажата кнопка «Повторить»
 act-change-try = нажата кнопка «Попробовать»
 act-checks-failed = проверки не пройдены
@@ -446,7 +486,17 @@ config-on = включён
 config-off = выключен
 config-usual = как обычно
 config-back = { $setting } как обычно
+config-allowed-model = `model` — имя, под которым модель знает её сервер, например `openai/gpt-5-mini`
+config-allowed-temperature = `temperature` — число от 0 до 2
+config-allowed-max-tokens = `max_tokens` — целое число от 1 до { $most }
+config-allowed-enabled = `enabled` — это `yes` или `no`
+config-allowed-keywords = `keywords` — до 20 слов через запятую, каждое не длиннее 40 символов
+config-no-setting = настройки { $words } нет; есть { $settings }
+config-twice = `{ $setting }` названа дважды
+config-no-value = у `{ $setting }` нет значения: { $allowed }
+config-wrong-value = { $allowed }, а не { $value }
 error-config-no-agent = агента { $agent } нет; есть { $agents }
+error-config-no-agent-near = агента { $agent } нет, может быть, { $near }? Есть { $agents }
 error-config-mechanic = модель Механика — это CODER_MODEL в настройках бота
 error-config-master = Мастера нельзя выключить: он отвечает, когда больше некому
 error-config-model = модель { $model } с такими настройками не отвечает ({ $cause })

@@ -1,5 +1,7 @@
 """Whom a message is for: an explicit command, then keywords, and only then the small model, where there is one.
 
+A tap on a button that leads to an agent is for that agent, whatever it says.
+
 While an agent holds the lane nobody is asked, unless a keyword of exactly one other agent stands in the message; then
 the small model decides whether that is a call or just a word. What it says is typed, and what it is unsure of goes to
 whoever holds the lane: Master where nobody does, who answers or hands over.
@@ -8,7 +10,6 @@ whoever holds the lane: Master where nobody does, who answers or hands over.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any, Literal
@@ -20,14 +21,13 @@ from pydantic import model_validator
 from persais_core import errors
 from persais_core.agents.base import Agent
 from persais_core.agents.registry import MASTER
-from persais_core.agents.visibility import BUILT_IN
 from persais_core.domain.chats import Value
+from persais_core.domain.names import BUILT_IN_AGENTS
 from persais_core.llm.models import Booking, Said
 from persais_core.orchestrator.state import Around, LaneState
 
 log = structlog.get_logger(__name__)
 
-COMMAND = re.compile(r"/([A-Za-z0-9_]+)(?:@\w+)?(?:\s+|\Z)")
 WITHIN = 15.0  # seconds for the small model; who waits longer is better off with Master
 PROMPT_BYTES = 3000  # of the whole question, the rules included
 MESSAGE_CHARACTERS = 400
@@ -62,21 +62,26 @@ async def classify(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]
     text, own = around.turn.message.text, around.turn.is_own_words
     fresh: dict[str, Any] = {
         "turn": around.turn.id, "repeated": False, "wanted": None, "rest": text, "switched": False, "broke": False,
-        "replies": [], "passes": 0, "passing": False, "handed": "", "asked": False,
+        "raised": "", "replies": [], "passes": 0, "passing": False, "handed": "", "asked": False,
     }  # fmt: skip
     if recalled := around.recall(state):
         fresh |= {"history": recalled.history, "summaries": recalled.summaries}
+    if (chosen := around.turn.chosen) is not None:
+        # Whoever is there already needs no introduction before an answer.
+        is_there = bool(text) and chosen == state.agent and around.registry.find(chosen) is not None
+        return fresh | {"wanted": None if is_there else chosen}
     # Somebody else's words command nothing, and do not lead to the Mechanic.
-    if own and (match := COMMAND.match(text)):
-        return fresh | {"wanted": match[1].lower(), "rest": text[match.end() :].strip()}
+    command, rest = around.turn.message.command
+    if own and command:
+        return fresh | {"wanted": command.removeprefix("/"), "rest": rest.strip()}
     called = around.registry.by_keyword(text)
-    if called is not None and called.name in BUILT_IN and not own:
+    if called is not None and called.name in BUILT_IN_AGENTS and not own:
         called = None
     holder = around.registry.find(state.agent) if state.agent != MASTER else None
     if holder is None:
         return fresh | {"wanted": called.name if called else await _from_master(around, text)}
     # What is said to the Mechanic names other agents all the time.
-    if called is None or called is holder or holder.name in BUILT_IN:
+    if called is None or called is holder or holder.name in BUILT_IN_AGENTS:
         return fresh
     choice = await ask_router(around, [holder, called], text, current=holder.name)
     return fresh | {"wanted": called.name if choice == Choice(decision="switch", agent=called.name) else None}
@@ -84,7 +89,7 @@ async def classify(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]
 
 async def _from_master(around: Around, text: str) -> str | None:
     """The agent that a message to nobody in particular is for; None: Master answers it."""
-    others = [agent for agent in around.registry if agent.name not in BUILT_IN]
+    others = [agent for agent in around.registry if agent.name not in BUILT_IN_AGENTS]
     if not others or not text.strip() or _master_decides(around):
         return None
     choice = await ask_router(around, others, text, current=MASTER)

@@ -12,6 +12,9 @@ from persais_core.domain.chats import Button, Language, Reply, User
 from persais_core.queue.inbox import CHOOSE_AGENT
 from persais_core.security.sandbox import Isolation
 
+EVERYBODY = ("start", "help", "agents", "master", "reset", "status", "why")
+# What an admin alone may do, or has a use for: only they try changes and come to own agents.
+ADMINS = ("mechanic", "stop", "deploy", "abort", "rollback", "config", "visibility", "audit", "dead")
 SHORT = 50  # characters of a request that stand for a change without a branch
 
 
@@ -39,14 +42,27 @@ def start(user: User, registry: Registry) -> Reply:
     return Reply(text=texts.say(user.language, key, hello=hello), buttons=_agents(user, registry))
 
 
-def help_text(user: User, registry: Registry) -> Reply:
-    """What one can do here."""
+def known(user: User) -> tuple[str, ...]:
+    """The built-in commands that somebody may use."""
+    return (*EVERYBODY, *ADMINS) if user.is_admin else EVERYBODY
+
+
+def help_text(user: User, registry: Registry, *, is_claimable: bool) -> Reply:
+    """What one can do here: as much of it as this person may.
+
+    Args:
+        is_claimable: nobody owns the bot yet.
+    """
     language = user.language
-    lines = [texts.say(language, "help")]
-    lines += [f"/{agent.name} — {agent.emoji} {texts.escaped(agent.called(language))}" for agent in _own(registry)]
+    parts = [texts.say(language, "help")]
+    if own := _own(registry):
+        lines = [f"/{a.name} — {a.emoji} {texts.line(a.called(language))}" for a in own]
+        parts.append("\n".join([texts.say(language, "help-agents"), *lines]))
     if user.is_admin:
-        lines += ["", texts.say(language, "help-admin")]
-    return Reply(text="\n".join(lines))
+        parts += [texts.say(language, "help-mechanic"), texts.say(language, "help-admin")]
+    if is_claimable:
+        parts.append(texts.say(language, "help-claim"))
+    return Reply(text="\n\n".join(parts))
 
 
 def agents(user: User, registry: Registry) -> Reply:
@@ -54,7 +70,7 @@ def agents(user: User, registry: Registry) -> Reply:
     language = user.language
     own = _own(registry)
     lines = [texts.say(language, "agents", count=len(own))]
-    lines += [f"{a.emoji} {texts.escaped(a.called(language))} — /{a.name} — {texts.escaped(a.purpose())}" for a in own]
+    lines += [f"{a.emoji} {texts.line(a.called(language))} — /{a.name} — {texts.line(a.purpose())}" for a in own]
     return Reply(text="\n".join(lines), buttons=_agents(user, registry))
 
 
@@ -81,7 +97,7 @@ def status(user: User, facts: Facts, agent: Agent | None, changes: list[Change])
         lines.append(texts.say(language, "status-spent", spent=f"{facts.spent:.2f}"))
     lines.append(texts.say(language, "status-changes", count=len(changes)))
     for change in changes:
-        state = texts.say(language, f"state-{change.state.value.replace('_', '-')}")
+        state = texts.say(language, f"state-{change.standing}")
         asked = " ".join(change.request.split())[:SHORT]
         lines.append(f"- #{change.id} {change.branch or texts.escaped(asked)} — {state}")
     return Reply(text="\n".join(lines))

@@ -17,23 +17,23 @@ from structlog.contextvars import bound_contextvars
 from persais_core import audit, errors, texts
 from persais_core.agents.config import AgentConfigs
 from persais_core.agents.registry import MASTER
-from persais_core.agents.visibility import BUILT_IN
 from persais_core.channels import presence
 from persais_core.channels.base import Channel, Incoming, Press
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
-from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.changes import Change, ChangeState, Notice
 from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
-from persais_core.mechanic import approve, diff, rollback, why
+from persais_core.domain.names import BUILT_IN_AGENTS
+from persais_core.mechanic import approve, cards, diff, rollback, why
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
 from persais_core.metrics import Metrics
-from persais_core.orchestrator import commands, configuring, journal, set_aside, sharing
+from persais_core.orchestrator import buttons, commands, configuring, journal, set_aside, sharing
 from persais_core.orchestrator.first_turns import FirstTurns
 from persais_core.orchestrator.graph import Orchestrator
 from persais_core.orchestrator.state import Answer
 from persais_core.queue import claims, jobs, outbox
-from persais_core.queue.inbox import CHOOSE_AGENT, Inbox, Raw
+from persais_core.queue.inbox import Inbox, Raw
 from persais_core.queue.lanes import Gathered, Lanes
 from persais_core.security.access import Access, Claim, Known, Standing
 
@@ -58,6 +58,7 @@ class Dispatch:
         debounce: seconds of quiet in a lane after which what was said is answered.
         metrics: where turns are counted.
         log_content: whether the log may hold what people write.
+        username: under which people address commands to this bot, without its @.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Dispatch:
         debounce: float,
         metrics: Metrics,
         log_content: bool,
+        username: str,
     ) -> None:
         self._database, self._channel, self._access = database, channel, access
         self._orchestrator, self._ledger, self._facts = orchestrator, ledger, facts
@@ -83,10 +85,11 @@ class Dispatch:
         self._inbox, self._previews = Inbox(database), previews
         self._first_turns, self._sender = first_turns, sender
         self._metrics, self._log_content = metrics, log_content
+        self._username = username.lower()
         self._lanes = Lanes(database, read=_parsed, calls=self._called, debounce=debounce)
 
     def _called(self, text: str, holder: str | None) -> str | None:
-        if holder in BUILT_IN and holder != MASTER:
+        if holder in BUILT_IN_AGENTS and holder != MASTER:
             return None  # what is said to the Mechanic names other agents all the time; see `classify`
         found = self._orchestrator.registry.by_keyword(text)
         return found.name if found else None
@@ -104,7 +107,7 @@ class Dispatch:
         if gathered.is_tried and not self._previews.is_open:
             raise jobs.ElsewhereError("the preview of a lane")
         incoming = gathered.parts[0]
-        if incoming is None or incoming.user is None or incoming.lane is None:
+        if incoming is None or incoming.user is None or incoming.lane is None or self._is_for_another(incoming):
             await self._done(turn, (), gathered.lane)
             return
         user, refusal = await self._authorised(incoming, incoming.user, gathered.known)
@@ -131,10 +134,17 @@ class Dispatch:
         """Answer a turn of somebody who may speak; returns what is to be sent now."""
         incoming = gathered.parts[0]
         assert incoming is not None and incoming.lane is not None
-        if incoming.press:
-            await self._channel.answer_press(incoming.press.id)
-        said = tuple(part.message or Message(text=_chosen(part)) for part in gathered.parts if part)
+        said = tuple(part.message or Message(text="") for part in gathered.parts if part)
         value = Turn(id=turn, lane=incoming.lane, user=user, messages=said)
+        if incoming.press:
+            tap = await buttons.tapped(self._database, incoming.lane, incoming.press)
+            is_there = tap is not None and (await self._orchestrator.seen_by(user)).find(tap.agent) is not None
+            note = "" if is_there else texts.say(user.language, "tap-no-agent" if tap else "tap-unknown")
+            await self._channel.answer_press(incoming.press.id, note, alert=not is_there)
+            if tap is None or not is_there:
+                outcome.kind = "command"
+                return await self._done(turn, (), incoming.lane)
+            value = value.model_copy(update={"messages": (tap.message,), "chosen": tap.agent})
         answer: Answer | None = None
         async with presence.typing(self._channel, incoming.lane):
             # What raises here is a bug of ours or the database: the queue tries again, and then sets the turn aside.
@@ -155,7 +165,7 @@ class Dispatch:
     async def urgent(self, update: int) -> None:
         """Act on a tap or an emergency command, beside the lane."""
         incoming = _parsed(await self._inbox.update(update))
-        if incoming is None or incoming.user is None or incoming.lane is None:
+        if incoming is None or incoming.user is None or incoming.lane is None or self._is_for_another(incoming):
             return
         user, refusal = await self._authorised(incoming, incoming.user)
         if incoming.press is not None:
@@ -182,6 +192,13 @@ class Dispatch:
         async with self._database.session() as session:
             for number, reply in enumerate(replies):
                 await outbox.put(session, incoming.lane, reply, key=f"update:{update}:{number}")
+
+    def _is_for_another(self, incoming: Incoming) -> bool:
+        """Whether it is a command that a group's member gives to another bot."""
+        said, lane = incoming.message, incoming.lane
+        if said is None or said.is_forwarded or lane is None or lane.chat_id > 0:
+            return False
+        return said.addressee not in {"", self._username}
 
     async def _turn_page(self, press: Press, lane: Lane, user: User) -> approve.Tapped:
         """Put the turning of a page of a diff in the queue."""
@@ -240,7 +257,8 @@ class Dispatch:
             case "/start":
                 return (commands.start(user, await self._orchestrator.seen_by(user)),)
             case "/help":
-                return (commands.help_text(user, await self._orchestrator.seen_by(user)),)
+                seen = await self._orchestrator.seen_by(user)
+                return (commands.help_text(user, seen, is_claimable=await self._access.is_claimable()),)
             case "/agents":
                 return (commands.agents(user, await self._orchestrator.seen_by(user)),)
             case "/visibility":
@@ -305,10 +323,10 @@ class Dispatch:
         language = turn.user.language
         change = await self._chosen_change(turn, set(ChangeState) - {ChangeState.DEPLOYING})
         if change is not None:
-            reply = Reply(text=texts.say(language, "abort-begun", change=change.id), plain=True)
-            said = outbox.Saying(turn.lane, reply, key) if key else None
-            if await self._ledger.stop(change.id, actor=turn.user.id, said=said):
-                return reply
+            chat, topic = turn.lane.chat_id, turn.lane.topic_id
+            notice = Notice(key=key, chat_id=chat, topic_id=topic, language=language) if key else None
+            if await self._ledger.stop(change.id, actor=turn.user.id, notice=notice):
+                return cards.abort_told(change, language)
         return Reply(text=texts.say(language, "abort-nothing"), plain=True)
 
     async def _deploy(self, turn: Turn) -> Reply:
@@ -345,6 +363,7 @@ class Dispatch:
                 user=turn.user.id,
                 chat=turn.lane.chat_id,
                 topic=turn.lane.topic_id,
+                key=key,
             )
             if key:
                 await outbox.put(session, turn.lane, reply, key=key)
@@ -353,15 +372,10 @@ class Dispatch:
     async def _done(
         self, turn: int, replies: tuple[Reply, ...], lane: Lane, answer: Answer | None = None
     ) -> outbox.Claimed | None:
-        agent, failed = (answer.agent, answer.broke) if answer else (None, False)
-        return await outbox.answer(self._database, turn, lane, replies, agent=agent, failed=failed)
+        agent, failed, error = (answer.agent, answer.broke, answer.raised or None) if answer else (None, False, None)
+        return await outbox.answer(self._database, turn, lane, replies, agent=agent, failed=failed, error=error)
 
 
 def _parsed(raw: Raw | None) -> Incoming | None:
     """A stored update as a channel's event."""
     return parse(raw.payload, bot_id=raw.bot_id) if raw else None
-
-
-def _chosen(incoming: Incoming) -> str:
-    """A tap that chooses an agent says the same as its command."""
-    return f"/{incoming.press.data.removeprefix(CHOOSE_AGENT)}" if incoming.press else ""

@@ -7,7 +7,9 @@ once or twice before it is one. The agents are those that the person who speaks 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
@@ -16,17 +18,19 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import StateSnapshot
 
 from persais_core.agents.registry import MASTER, Registry
 from persais_core.agents.visibility import Roster
 from persais_core.db.engine import Database
-from persais_core.domain.chats import Reply, Turn, User
+from persais_core.domain.chats import Lane, Reply, Turn, User
 from persais_core.llm.models import Models
 from persais_core.orchestrator.answer import answer
 from persais_core.orchestrator.classify import classify
 from persais_core.orchestrator.route import route
 from persais_core.orchestrator.state import Answer, Around, LaneState
 from persais_core.orchestrator.summaries import Summaries
+from persais_core.security.redact import Redactor
 
 log = structlog.get_logger(__name__)
 
@@ -60,12 +64,16 @@ class Orchestrator:
 
     Args:
         registry: all agents that there are.
+        redactor: takes keys out of what is kept of an agent's errors; the common kinds where not given.
     """
 
-    def __init__(self, registry: Registry, models: Models, database: Database) -> None:
+    def __init__(
+        self, registry: Registry, models: Models, database: Database, redactor: Redactor | None = None
+    ) -> None:
         self.registry, self.roster = registry, Roster(registry, database)
         self.summaries = Summaries(models)
         self._models, self._database = models, database
+        self._redactor = redactor or Redactor()
         self._free: asyncio.LifoQueue[CompiledStateGraph[LaneState, Around, LaneState, LaneState]] = asyncio.LifoQueue()
 
     async def open(self) -> None:
@@ -86,12 +94,14 @@ class Orchestrator:
             registry=seen,
             models=self._models,
             database=self._database,
+            is_gone=self._is_gone,
+            redact=self._redactor.text,
             recall=functools.partial(self.summaries.put_in, turn.lane.key),
         )
         graph = await self._free.get()
         try:
             given: Any = {"rest": ""}  # a whole LaneState would put its defaults over what is remembered
-            result = await graph.ainvoke(given, _config(turn), context=around, durability="exit")
+            result = await graph.ainvoke(given, _config(turn.lane), context=around, durability="exit")
         finally:
             self._free.put_nowait(graph)
         if turn.id % PRUNE_EVERY == 0:
@@ -102,7 +112,11 @@ class Orchestrator:
             agent=state.answered,
             replies=tuple(Reply.model_validate(reply) for reply in state.replies),
             broke=state.broke,
+            raised=state.raised,
         )
+
+    def _is_gone(self, agent: str) -> bool:
+        return self.registry.find(agent) is None
 
     async def _prune(self, turn: Turn) -> None:
         """Throw away the states that a lane was in before: each holds its whole history, and nobody goes back there."""
@@ -118,16 +132,36 @@ class Orchestrator:
 
     async def agent_of(self, turn: Turn) -> str:
         """Name of the agent that a lane talks to."""
-        # A graph of its own: /status must answer while agents hold all the others.
-        checkpointer = AsyncPostgresSaver(await self._database.graph_pool())
-        graph = _builder().compile(checkpointer=checkpointer)
-        snapshot = await graph.aget_state(_config(turn))
-        return str(snapshot.values.get("agent", MASTER)) if snapshot.values else MASTER
+        return _holder(await (await self._own_graph()).aget_state(_config(turn.lane)))
+
+    @contextlib.asynccontextmanager
+    async def leaving(self, lane: Lane) -> AsyncIterator[str | None]:
+        """Give a lane whose agent is not there any more to Master, once the block has said so.
+
+        Yields:
+            The name of that agent; None where the lane's agent is there.
+        """
+        graph = await self._own_graph()
+        holder = _holder(await graph.aget_state(_config(lane)))
+        if not self._is_gone(holder):
+            yield None
+            return
+        yield holder
+        await graph.aupdate_state(_config(lane), {"agent": MASTER}, as_node="answer")
+
+    async def _own_graph(self) -> CompiledStateGraph[LaneState, Around, LaneState, LaneState]:
+        """A graph that waits for no turn: /status must answer while agents hold all the others."""
+        return _builder().compile(checkpointer=AsyncPostgresSaver(await self._database.graph_pool()))
 
     async def seen_by(self, user: User) -> Registry:
         """The agents that somebody may speak to."""
         return await self.roster.seen_by(user)
 
 
-def _config(turn: Turn) -> RunnableConfig:
-    return {"configurable": {"thread_id": turn.lane.key}}
+def _holder(snapshot: StateSnapshot) -> str:
+    """The agent that a lane talks to."""
+    return str(snapshot.values.get("agent", MASTER)) if snapshot.values else MASTER
+
+
+def _config(lane: Lane) -> RunnableConfig:
+    return {"configurable": {"thread_id": lane.key}}

@@ -6,15 +6,25 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
+from persais_core import texts
 from persais_core.agents.registry import MASTER
+from persais_core.domain.chats import Reply
 from persais_core.orchestrator.state import Around, LaneState
 
 
 async def route(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]:
-    """Switch to the wanted agent; a lane whose agent is gone, or hidden from this person, goes to Master."""
-    registry = runtime.context.registry
-    if state.wanted and (agent := registry.find(state.wanted)):
-        return {"agent": agent.name, "switched": True}
+    """Switch to the wanted agent; a lane whose agent is gone, or hidden from this person, goes to Master, who says so.
+
+    It is said once, since from then on the lane is Master's.
+    """
+    around = runtime.context
+    registry = around.registry
+    if state.wanted and registry.find(state.wanted):
+        return {"agent": state.wanted.lower(), "switched": True}
     if not registry.find(state.agent):
-        return {"agent": MASTER}
+        # In a group the agent may be somebody's private one, of which the others are told nothing.
+        is_told = around.is_gone(state.agent) or around.turn.lane.chat_id == around.turn.user.id
+        said = texts.say(around.turn.user.language, "agent-gone", title=state.agent.replace("_", " ").title())
+        note = Reply(text=said, plain=True).model_dump(mode="json")
+        return {"agent": MASTER, "replies": [note] if is_told else []}
     return {}

@@ -40,6 +40,7 @@ class LaneState(BaseModel):
         handed: what the agent that handed it over wants the next one to know.
         replies: what is to be said, as dumped `Reply` values.
         broke: whether the agent's own code raised instead of answering.
+        raised: what it raised then; see `raised`.
         asked: whether the agent asked a model, and so may again and want to know what was said.
         turn: number of the last turn that was answered.
         repeated: whether this turn was answered before, by a worker that died before it could say so.
@@ -48,6 +49,7 @@ class LaneState(BaseModel):
     agent: str = MASTER
     answered: str = MASTER
     broke: bool = False
+    raised: str = ""
     asked: bool = False
     turn: int = 0
     repeated: bool = False
@@ -68,11 +70,13 @@ class Answer(Value):
     Args:
         agent: name of the one that answered.
         broke: whether its own code raised instead.
+        raised: what it raised then, without secrets, for whoever mends it.
     """
 
     agent: str
     replies: tuple[Reply, ...] = ()
     broke: bool = False
+    raised: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Around:
 
     Args:
         registry: the agents that the person who speaks may see.
+        is_gone: whether there is no agent of a name, for nobody.
+        redact: takes secrets out of a text.
         recall: puts what was summed up since the lane's last turn into its state; None where there is nothing.
     """
 
@@ -88,6 +94,8 @@ class Around:
     registry: Registry
     models: Models
     database: Database
+    is_gone: Callable[[str], bool]
+    redact: Callable[[str], str]
     recall: Callable[[LaneState], LaneState | None]
 
 

@@ -20,14 +20,14 @@ from sqlmodel import col
 
 from persais_core import audit
 from persais_core.db.engine import Database
-from persais_core.db.tables.people import ClaimCode, Person
+from persais_core.db.tables.people import AuditEntry, ClaimCode, Person
 from persais_core.domain.chats import User
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
 CODE_HOURS = 24
-MAX_ATTEMPTS = 10  # wrong codes until the code is void
+MAX_ATTEMPTS = 3  # wrong codes of one person within an hour; the code has 58 bits, so there is no limit for all
 ALARMING = 3  # claims that fail within an hour until admins hear of it; an owner mistypes once or twice
 
 
@@ -44,6 +44,7 @@ class Claim(StrEnum):
 
     ACCEPTED = "accepted"
     WRONG = "wrong"
+    OFTEN = "often"
     CLOSED = "closed"
 
 
@@ -140,19 +141,38 @@ class Access:
                 .with_for_update()
             )
             row = found.scalar_one_or_none()
-            if row is None or row.attempts >= MAX_ATTEMPTS:
+            if row is None:
                 return await _closed(session, user)
+            wrong = await _wrong_lately(session, user)
+            if wrong >= MAX_ATTEMPTS:
+                await audit.refuse(session, "claim", actor=user.id, alarm="claim", alarm_from=ALARMING, cause="often")
+                return Claim.OFTEN
             if not hmac.compare_digest(row.code_sha256, _digest(code)):
                 row.attempts += 1
-                await audit.refuse(
-                    session, "claim", actor=user.id, alarm="claim", alarm_from=ALARMING, attempt=row.attempts
-                )
+                # Whatever else they were refused lately: these are what is counted, and there are few of them.
+                alarm = "claim" if wrong + 1 >= ALARMING else None
+                audit.record(session, "claim", actor=user.id, outcome="refused", alarm=alarm, attempt=row.attempts)
                 return Claim.WRONG
             row.used_by = user.id
             person = await _person(session, user)
             person.is_owner = person.is_admin = True
             audit.record(session, "claim", actor=user.id, name=user.name)
         return Claim.ACCEPTED
+
+
+async def _wrong_lately(session: AsyncSession, user: User) -> int:
+    """How many wrong codes somebody has sent within the last hour."""
+    found = await session.execute(
+        select(func.count())
+        .select_from(AuditEntry)
+        .where(
+            col(AuditEntry.action) == "claim",
+            col(AuditEntry.actor) == user.id,
+            col(AuditEntry.at) > func.now() - timedelta(hours=1),
+            col(AuditEntry.detail)["attempt"].as_string().is_not(None),
+        )
+    )
+    return int(found.scalar_one())
 
 
 async def _closed(session: AsyncSession, user: User) -> Claim:

@@ -79,6 +79,9 @@ def part(kind: changes.PartKind, name: str, **values: Any) -> changes.Part:
     return made
 
 
+WAYS_TO_ONE = "`cd` into one (in a clone of Persais: persais-app), or make one: persais new my-bot"
+
+
 def project_root(start: Path) -> Path:
     """The nearest directory, from `start` upward, that holds a bot project.
 
@@ -90,8 +93,7 @@ def project_root(start: Path) -> Path:
         if (folder / "bot").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
     raise errors.ProjectError(
-        f"{here} is not inside a bot project (a directory with bot/ and pyproject.toml); "
-        "go to one, name it with --root, or make one: persais new my-bot"
+        f"{here} is not inside a bot project (a folder with bot/ and pyproject.toml); {WAYS_TO_ONE}"
     )
 
 

@@ -8,15 +8,8 @@ import re
 from collections.abc import Sequence
 
 from persais_core import errors
-from persais_core.domain import changes
+from persais_core.domain import changes, names
 
-BUILT_IN_AGENTS = frozenset({"master", "mechanic"})
-BUILT_IN_COMMANDS = frozenset(
-    {
-        "start", "help", "agents", "status", "reset", "deploy", "abort", "rollback", "claim", "why", "stop", "config",
-        "audit", "dead", "visibility",
-    }
-)  # fmt: skip
 MAX_FIELDS = 50
 
 FIELD = re.compile(r"(?P<name>[^:]+):(?P<type>[a-z]+)(?P<optional>\?)?\Z")
@@ -47,9 +40,9 @@ def check(part: changes.Part) -> None:
         ScaffoldError: says which name, and why.
     """
     if part.kind == "agent":
-        if part.name in BUILT_IN_AGENTS:
+        if part.name in names.BUILT_IN_AGENTS:
             raise errors.ScaffoldError(f"every bot has an agent named {part.name} already; choose another name")
-        if part.name in BUILT_IN_COMMANDS:
+        if part.name in names.BUILT_IN_COMMANDS:
             raise errors.ScaffoldError(f"/{part.name} is a command of every bot; choose another name for the agent")
     if part.kind == "schema" and not part.fields:
         raise errors.ScaffoldError(
@@ -74,7 +67,7 @@ def check_fields(fields: Sequence[changes.FieldSpec]) -> None:
     seen: set[str] = set()
     for field in fields:
         name = field.name
-        if not changes.NAME.match(name):
+        if not names.NAME.match(name):
             raise errors.ScaffoldError(
                 f"{name!r} is no usable field name: a-z, 0-9 and _, starting with a letter, at most 40 characters"
             )

@@ -24,6 +24,7 @@ class StoreContext:
 
     def __init__(self, user: User, store: Store) -> None:
         self._user, self._store = user, store
+        self._user_id = int(user.id)  # of its own, so that nothing done to the user opens another's records
 
     @property
     def user(self) -> User:
@@ -37,4 +38,4 @@ class StoreContext:
 
     def records(self, schema: type[R]) -> Records[R]:
         """The user's own records of one schema."""
-        return self._store.records(schema, self._user.id)
+        return self._store.records(schema, self._user_id)
