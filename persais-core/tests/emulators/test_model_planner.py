@@ -257,7 +257,31 @@ def test_the_step_the_code_and_the_answer_agree(kind: behaviours.Kind, text: str
     read = behaviours.of_step(f"Task: do it\n1. {meant.step()}\n2. More.")
     assert read is not None
     assert read.answer("Hello World") == meant.answer("Hello World")
-    assert eval(meant.expression("m"), {"m": "Hello World"}) == meant.answer("Hello World")
+    assert run(meant, "Hello World") == meant.answer("Hello World")
+
+
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [
+        ("ab🇩🇪🇫🇷", "🇫🇷🇩🇪ba"),
+        ("1 👨‍👩‍👧 👍🏽", "👍🏽 👨‍👩‍👧 1"),
+        ("cafe\u0301!", "!e\u0301fac"),
+        ("☀️1️⃣\nПривет", "тевирП\n1️⃣☀️"),
+    ],
+    ids=["flags", "families and skin tones", "accents", "lines"],
+)
+def test_what_is_seen_as_one_sign_stays_whole_when_a_text_is_reversed(said: str, answered: str) -> None:
+    mirror = behaviours.Behaviour("reverse")
+    assert mirror.answer(said) == run(mirror, said) == answered
+    assert mirror.answer(answered) == said
+
+
+def run(meant: behaviours.Behaviour, said: str) -> str:
+    """What the code of a behaviour answers."""
+    lines = [*(f"import {module}" for module in meant.imports), "def reply(m):"]
+    given: dict[str, Any] = {}
+    exec("\n".join([*lines, *(f"    {line}" for line in meant.body("m"))]), given)
+    return str(given["reply"](said))
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,10 @@ async def a_change(database: Database, commit: str, plan: Plan | None = None) ->
 async def tried(begin: Begin) -> Tried:
     """The guest, with a preview that runs in the lane."""
     made = await begin()
-    assert await made.start() == "👁 Preview of Guest: write to it; production does not know it yet"
+    assert await made.start() == (
+        "👁 Preview of Guest: write to it; production does not know it yet\n"
+        "Its tables are its own: empty at first, and thrown away when the preview ends."
+    )
     return made
 
 

@@ -21,8 +21,8 @@ from persais_core.coders.aider import AiderCoder
 from persais_core.db import app_schema
 from persais_core.db.engine import Database
 from persais_core.deployers.local import LocalDeployer
-from persais_core.domain.changes import Change, Part, Plan
-from persais_core.domain.chats import Lane, User
+from persais_core.domain.changes import Change, ChangeState, Part, Plan
+from persais_core.domain.chats import Lane, Language, User
 from persais_core.forges.local import LocalForge
 from persais_core.git.bare import BareRepository
 from persais_core.git.remote import REMOTE_MAIN
@@ -313,3 +313,44 @@ async def test_the_question_tells_what_parts_are_and_what_failed_before(shop: Wo
     assert parrot["description"]
     assert told["earlier"]["plan"]["understood"] == "Capitals"
     assert told["earlier"]["failure"]["cause"] == "no luck"
+
+
+async def test_the_planner_is_told_what_agents_raised_lately_and_not_what_a_later_version_mended(
+    shop: Workshop, mind: minds.Mind
+) -> None:
+    failed = (
+        "insert into persais.turns (chat_id, user_id, state, agent, error, finished_at) "
+        "select 7, 7, 'failed', 'parrot', format('ValueError: %%s %%s', %(said)s::text, n), now() + %(ago)s::interval "
+        "from generate_series(1, %(many)s) n"
+    )
+    await shop.database.run(failed, {"said": "old", "ago": "-2 days", "many": 2})
+    mended = await asked(shop, "Mend the parrot")
+    await shop.ledger.update(mended.id, state=ChangeState.DEPLOYED, files=("bot/agents/parrot.py",))
+    served = (
+        "insert into persais.deployments (change_id, commit, state, finished_at) "
+        "values (%(change)s, 'c', 'confirmed', now() - interval '1 day')"
+    )
+    await shop.database.run(served, {"change": mended.id})
+    await shop.database.run(failed, {"said": SECRET, "ago": "0", "many": 5})
+    await planned(shop, mind)
+    told = json.loads(mind.calls[-1][1][1]["content"])["raised_lately"]
+    assert [text.partition("Value")[2] for text in told.pop("parrot")] == [f"Error: [hidden] {n}" for n in (5, 4, 3)]
+    assert told == {}
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "number from 0 to 2"), ("ru", "число от 0 до 2")])
+async def test_a_setting_beyond_its_range_is_declined_and_not_mended_by_the_model(
+    shop: Workshop, mind: minds.Mind, language: Language, said: str
+) -> None:
+    person = ANN.model_copy(update={"language": language})
+    change = await shop.ledger.open(lane=Lane(chat_id=7), user=person, request="Temperature 9", turn_id=None)
+    mind.planner[:] = [json.dumps({"understood": "x", "configure": {"agent": "parrot", "temperature": 9}})]
+    made, _ = await plan.make(shop, change)
+    assert made.decline is not None and said in made.decline
+    assert [kind for kind, _ in mind.calls] == ["plan"]
+
+
+def test_what_a_model_gets_wrong_about_a_setting_is_told_in_plain_words() -> None:
+    wrong = {"understood": "x", "configure": {"agent": "parrot", "temperature": "low"}}
+    with pytest.raises(ValueError, match="a number from 0 to 2"):
+        plan.read(json.dumps(wrong), set())

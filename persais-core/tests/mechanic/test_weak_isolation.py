@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pygit2
@@ -100,8 +101,9 @@ async def run(database: Database, openai_server: ScriptedOpenAI, tmp_path: Path)
         async def get_shop() -> Workshop:
             return shop
 
+        unused: Any = None
         change = await ledger.open(lane=Lane(chat_id=ANN.id), user=ANN, request="Change it", turn_id=None)
-        await Evolution(ledger, Redactor(()), get_shop).change(change.id)
+        await Evolution(ledger, Redactor(()), get_shop, leaving=unused).change(change.id)
         return await ledger.get(change.id)
 
     return made

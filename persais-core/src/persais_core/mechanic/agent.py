@@ -76,11 +76,11 @@ def is_correction(before: Change, words: str) -> bool:
     """Whether words said while a change is open are about that change.
 
     An answer to its question always is. While work goes on, words are, unless they ask for something new. A change
-    that waits for a tap was paid for and can be had: only words that clearly correct it are about it. A wrong guess
+    that waits for a tap can be had: only words that clearly correct it are about it. A wrong guess
     loses nothing, since the old change is called off only when there is a plan that replaces it.
     """
     if before.plan is not None and before.plan.question is not None:
         return True
-    if before.state in (ChangeState.AWAITING_APPROVAL, ChangeState.FAILED):
+    if before.state in (ChangeState.AWAITING_APPROVAL, ChangeState.FAILED) or before.awaits_setting:
         return bool(CORRECTS.search(words)) and not MAKES_AGENT.search(words)
     return not NEW_REQUEST.search(words) or bool(CORRECTS.search(words) and not MAKES_AGENT.search(words))

@@ -1,4 +1,4 @@
-"""A tap on a card's button.
+"""A tap on a card's button, or on one under a setting that was said in words.
 
 A button carries a random name of its row in `approvals`, and nothing that could be guessed or changed: the row says
 which change, which commit and which act it stands for. Whoever taps is asked for their standing first; each row works
@@ -27,6 +27,8 @@ WORKS_IN = {
     "deploy_drop": {ChangeState.AWAITING_APPROVAL},
     "abort": {ChangeState.AWAITING_APPROVAL, ChangeState.FAILED},
     "retry": {ChangeState.FAILED},
+    "set": {ChangeState.PLANNING},
+    "leave": {ChangeState.PLANNING},
 }
 """In which states of a change each button does something."""
 
@@ -117,5 +119,6 @@ async def press(
         if decision == "deploy_drop":
             await migrate.allow(session, change.id, actor=user.id)
             decision = "deploy"
-        await jobs.defer(session, "decide", lock=lock(change.id), change=change.id, decision=decision, user=user.id)
+        done = "abort" if decision == "leave" else decision
+        await jobs.defer(session, "decide", lock=lock(change.id), change=change.id, decision=done, user=user.id)
         return Tapped(note=say(language, f"tap-{decision}"))

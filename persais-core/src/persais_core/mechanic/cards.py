@@ -1,6 +1,6 @@
-"""What the chat sees of a change: one message of live progress, and the card with the buttons.
+"""What the chat sees of a change: one message of live progress, the card with the buttons, and what came of /abort.
 
-Both are drawn from the stored change alone; no model writes on them.
+All are drawn from the stored change alone; no model writes on them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from persais_core import texts
 from persais_core.agents import wording
 from persais_core.domain import examples
 from persais_core.domain.changes import Change, ChangeState, Plan
-from persais_core.domain.chats import Button, Reply
+from persais_core.domain.chats import Button, Language, Reply
+from persais_core.domain.configs import ConfigChange
 
 MOST_FINDINGS = 6  # of one check that the chat is shown
 _STAGES = ("scaffolding", "coding", "verifying", "delivering")
@@ -60,17 +61,16 @@ def progress(change: Change) -> Reply:
             key = "mechanic-planning" if change.replaces is None else "mechanic-replanning"
             return Reply(text=say(language, key, change=change.replaces or 0))
     elif change.plan.question is not None:
-        return Reply(text=say(language, "mechanic-question", question=texts.escaped(change.plan.question)))
+        return Reply(text=say(language, "mechanic-question", question=texts.block(change.plan.question)))
     elif change.plan.decline is not None:
         return Reply(text=say(language, "mechanic-declined", reason=_reason(change, change.plan.decline)))
     elif change.plan.answer is not None:
-        return Reply(text=say(language, "mechanic-answer", answer=texts.escaped(change.plan.answer)))
-    elif (wanted := change.plan.configure) is not None:
-        told = wording.change(language, wanted)
-        return Reply(text=say(language, "mechanic-configured", agent=texts.escaped(wanted.agent), settings=told))
+        return Reply(text=say(language, "mechanic-answer", answer=texts.block(change.plan.answer)))
+    elif change.plan.configure is not None:
+        return _setting(change, change.plan.configure)
     else:
         kind = "mechanic-understood-create" if change.plan.create else "mechanic-understood-edit"
-        lines.append(say(language, kind, summary=texts.escaped(change.plan.understood)))
+        lines.append(say(language, kind, summary=texts.line(change.plan.understood)))
         lines += [f"- `{path}`" for path in planned_files(change)]
         lines += _plan_lines(change, change.plan)
         lines.append("")
@@ -81,11 +81,25 @@ def progress(change: Change) -> Reply:
         lines.append(say(language, "mechanic-branch", branch=change.branch))
     lines += _stage_lines(change)
     if change.state is ChangeState.FAILED and change.commit is None:
-        lines += ["", say(language, "mechanic-failed", cause=texts.escaped(change.error or ""))]
+        lines += ["", say(language, "mechanic-failed", cause=texts.line(change.error or ""))]
     elif change.state is ChangeState.ABORTED and change.commit is None:
         key = "mechanic-aborted" if change.replaced_by is None else "mechanic-replaced"
         lines += ["", say(language, key, change=change.id, by=change.replaced_by or 0)]
     return Reply(text="\n".join(lines).strip(), buttons=_buttons(change) if change.commit is None else ())
+
+
+def _setting(change: Change, wanted: ConfigChange) -> Reply:
+    """What is to be set for an agent, or what became of that."""
+    language, key = change.language, "mechanic-to-set"
+    if change.state is ChangeState.ANSWERED:
+        key = "mechanic-configured"
+    elif change.state is ChangeState.ABORTED:
+        key = "mechanic-left" if change.replaced_by is None else "mechanic-replaced"
+    told = {"agent": texts.line(wanted.agent), "settings": wording.change(language, wanted), "change": change.id}
+    lines = [texts.say(language, key, by=change.replaced_by or 0, **told)]
+    if change.state is ChangeState.FAILED:
+        lines.append(texts.say(language, "mechanic-failed", cause=texts.line(change.error or "")))
+    return Reply(text="\n\n".join(lines), buttons=_buttons(change))
 
 
 def _reason(change: Change, reason: str) -> str:
@@ -93,7 +107,7 @@ def _reason(change: Change, reason: str) -> str:
     before = texts.say(change.language, "mechanic-declined", reason="").strip()
     while reason.strip().casefold().startswith(before.casefold()):
         reason = reason.strip()[len(before) :]
-    return texts.escaped(reason.strip())
+    return texts.block(reason)
 
 
 def _plan_lines(change: Change, plan: Plan) -> list[str]:
@@ -105,9 +119,9 @@ def _plan_lines(change: Change, plan: Plan) -> list[str]:
     tools = [part.name for part in plan.create if part.kind == "tool"]
     lines = []
     if tables:
-        lines.append(texts.say(language, "plan-tables", tables=texts.escaped(", ".join(tables))))
+        lines.append(texts.say(language, "plan-tables", tables=texts.line(", ".join(tables))))
     if tools:
-        lines.append(texts.say(language, "plan-tools", tools=texts.escaped(", ".join(tools))))
+        lines.append(texts.say(language, "plan-tools", tools=texts.line(", ".join(tools))))
     if change.estimate:
         lines.append(texts.say(language, "plan-estimate", cost=f"{change.estimate:.2f}"))
     return lines
@@ -117,32 +131,59 @@ def _stage_lines(change: Change) -> list[str]:
     """One line for each stage that was begun, the checks one by one."""
     lines = []
     order = list(ChangeState)
+    # A change that has ended early is told as it was then: what it never came to has no line.
+    now = order.index(change.ended_in or change.state)
+    if now > order.index(ChangeState.ROLLED_BACK):
+        return []
     for stage in _STAGES:
         at = order.index(ChangeState(stage))
-        now = order.index(change.state)
-        if stage in change.stages:
-            mark = "✅"
-        elif change.state == stage:
-            mark = "⏳"
-        elif at < now <= order.index(ChangeState.DEPLOYED):
-            mark = "✅"
-        else:
-            continue
+        mark = _mark(change) if at == now else "✅"
         if stage == "verifying":
-            for verdict in change.verdicts:
-                passed = "✅" if verdict.passed else "❌"
-                name = texts.say(change.language, f"check-{verdict.check}")
-                # What a check found is told in English, for the coder; a passed one needs no more than its name.
-                first, *more = [line[:200] for line in verdict.findings or (verdict.summary,)][:MOST_FINDINGS]
-                lines.append(f"{passed} {name}" + ("" if verdict.passed else f": {texts.escaped(first)}"))
-                lines += [f"- {texts.escaped(line)}" for line in more if not verdict.passed]
-            if mark == "⏳":
+            if at <= now or change.round > 1:  # what the last round found is what this one mends
+                lines += _verdict_lines(change)
+            # The checks have lines of their own, so that the stage itself needs one only where none of them says it.
+            if at == now and (mark != "❌" or all(verdict.passed for verdict in change.verdicts)):
                 lines.append(f"{mark} {texts.say(change.language, 'stage-verifying')}")
+        elif at > now:
+            break
         elif stage == "coding" and change.round > 1:
             lines.append(f"{mark} {texts.say(change.language, 'stage-coding-again', round=change.round)}")
         else:
             lines.append(f"{mark} {texts.say(change.language, f'stage-{stage}')}")
     return lines
+
+
+def _mark(change: Change) -> str:
+    """How the stage fares that a change is in, or was in when it ended."""
+    if change.ended_in is None:
+        return "⏳"
+    return "❌" if change.error is not None else "🗑"
+
+
+def _verdict_lines(change: Change) -> list[str]:
+    """A line for each check, and more for what a failed one found."""
+    lines = []
+    for verdict in change.verdicts:
+        passed = "✅" if verdict.passed else "❌"
+        name = texts.say(change.language, f"check-{verdict.check}")
+        # What a check found is told in English, for the coder; a passed one needs no more than its name.
+        first, *more = [line[:200] for line in verdict.findings or (verdict.summary,)][:MOST_FINDINGS]
+        lines.append(f"{passed} {name}" + ("" if verdict.passed else f": {texts.line(first)}"))
+        lines += [f"- {texts.line(finding)}" for finding in more if not verdict.passed]
+    return lines
+
+
+def abort_told(change: Change, language: Language) -> Reply:
+    """How the wish to call a change off fares, or how it ended."""
+    say = texts.say
+    if change.state is ChangeState.ABORTED:
+        key = "mechanic-aborted" if change.replaced_by is None else "mechanic-replaced"
+        return Reply(text=say(language, key, change=change.id, by=change.replaced_by or 0), plain=True)
+    if not change.state.can_be_aborted:
+        return Reply(text=say(language, "abort-late", change=change.id), plain=True)
+    if change.abort_error is not None:
+        return Reply(text=say(language, "abort-failed", change=change.id, cause=change.abort_error), plain=True)
+    return Reply(text=say(language, "abort-begun", change=change.id), plain=True)
 
 
 def card(change: Change) -> Reply:
@@ -163,26 +204,32 @@ def card(change: Change) -> Reply:
     lines = [
         texts.say(language, title, platform=change.platform, by=change.replaced_by or 0),
         texts.say(language, "card-branch", branch=change.branch or ""),
-        # The examples are the owner's words, not somebody's code; they have a line of their own.
-        texts.say(language, "card-files", count=sum(1 for f in change.files if not examples.PATH.fullmatch(f))),
+        # The examples are the owner's words, not somebody's code; they have a line of their own, with their files.
+        texts.say(language, "card-files", count=len(change.files) - _example_files(change)),
         texts.say(language, "card-tests"),
         *_example_lines(change),
     ]
     if change.losses:
-        lines += ["", texts.say(language, "card-losses"), *(f"- {texts.escaped(loss)}" for loss in change.losses), ""]
+        lines += ["", texts.say(language, "card-losses"), *(f"- {texts.line(loss)}" for loss in change.losses), ""]
     if change.unsandboxed:
         lines.append(f"🔴 {texts.say(language, 'warning-unsandboxed')}")
     if change.cost:
         lines.append(texts.say(language, "card-cost", cost=f"{change.cost:.4f}"))
     if change.error:
-        lines += ["", texts.escaped(change.error)]
+        lines += ["", texts.line(change.error)]
     return Reply(text="\n".join(lines), buttons=_buttons(change))
 
 
+def _example_files(change: Change) -> int:
+    """How many of the changed files hold examples; the diff shows them beside the others."""
+    return sum(1 for path in change.files if examples.PATH.fullmatch(path))
+
+
 def _example_lines(change: Change) -> list[str]:
-    """How many of the owner's sentences are kept, and how many older answers they take the place of."""
+    """How many of the owner's sentences are kept, in how many files, and how many older answers they replace."""
     kept = change.plan.examples if change.plan else ()
-    lines = [texts.say(change.language, "card-examples", count=len(kept))] if kept else []
+    count, files = len(kept), _example_files(change)
+    lines = [texts.say(change.language, "card-examples", count=count, files=files)] if kept or files else []
     if replaced := sum(1 for example in kept if example.instead_of is not None):
         lines.append(texts.say(change.language, "card-examples-replaced", count=replaced))
     return lines
@@ -192,6 +239,9 @@ def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
     say, language = texts.say, change.language
     if change.state is ChangeState.FAILED and "retry" in change.buttons:
         actions = ("retry", "abort")
+        return (tuple(Button(text=say(language, f"button-{a}"), data=change.buttons[a]) for a in actions),)
+    if change.awaits_setting and "set" in change.buttons:
+        actions = ("set", "leave")
         return (tuple(Button(text=say(language, f"button-{a}"), data=change.buttons[a]) for a in actions),)
     if change.state is not ChangeState.AWAITING_APPROVAL:
         return ()

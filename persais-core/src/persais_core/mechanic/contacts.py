@@ -1,4 +1,7 @@
-"""Whom to tell when the bot was taken back to an earlier version: the emergency contacts, or whoever may change it."""
+"""People beside the one who asked: what they are called, and who is told when the bot was taken back.
+
+Told are the emergency contacts or, where none are named, whoever may change the bot.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlmodel import col
 
+from persais_core import texts
 from persais_core.db.tables.people import Person
 from persais_core.domain.chats import Lane, Reply
 from persais_core.mechanic.workshop import Workshop
@@ -14,6 +18,15 @@ from persais_core.queue import outbox
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
+
+MAX_NAME = 60  # characters
+
+
+async def called(session: AsyncSession, user_id: int) -> str:
+    """The name of somebody on one line, or their number where no name is known."""
+    person = await session.get(Person, user_id)
+    name = texts.printable(" ".join(person.name.split())) if person else ""
+    return name[:MAX_NAME] or str(user_id)
 
 
 async def tell(shop: Workshop, session: AsyncSession, text: str, *, key: str, besides: int) -> None:

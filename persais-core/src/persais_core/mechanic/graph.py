@@ -41,13 +41,14 @@ from persais_core.mechanic import (
     rollback,
     rounds,
     scaffold,
+    settle,
     verify,
     watch,
 )
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.tools import coding
 from persais_core.mechanic.workshop import Workshop
-from persais_core.queue import outbox
+from persais_core.queue import jobs, outbox
 from persais_core.security.redact import Redactor
 
 log = structlog.get_logger(__name__)
@@ -84,35 +85,43 @@ async def _plan(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     if change.plan is None or change.unable:
         await shop.coder.warm()  # it gets ready while the model thinks about the plan
         made, base = await _timed(shop, change.id, "planning", plan.make(shop, change))
-        made = await configure.carry_out(shop, change, made)
+        made = configure.looked_at(shop, change, made)
         estimate = await shop.ledger.usual_cost()
         tokens, cost = await shop.ledger.spent(change.id)
-        change = await shop.ledger.update(
-            change.id,
-            plan=made,
-            base=base,
-            unable="",
-            verdicts=(),  # of the plan that is given up
-            estimate=estimate,
-            tokens=tokens,
-            cost=cost,
-            state=_planned(made),
-        )
-        async with shop.database.session() as session:
+        fields = {
+            "plan": made,
+            "base": base,
+            "unable": "",
+            "verdicts": (),  # of the plan that is given up
+            "estimate": estimate,
+            "tokens": tokens,
+            "cost": cost,
+            "state": _planned(made),
+        }
+        async with shop.ledger.changing(change.id) as (session, current):
+            if made.configure is not None:
+                fields["buttons"] = deliver.new_buttons(session, current, configure.ACTIONS)
+            change = await shop.ledger.write(session, current.model_copy(update=fields))
             outcome = "ok" if made.decline is None else "refused"
             files = list(cards.writable_files(change))
             audit.record(session, "change planned", subject=f"change {change.id}", outcome=outcome, files=files)
-    if change.replaces is not None and not change.state.is_over:
+    if change.replaces is not None and not change.state.is_over and await _is_replaced(shop, change, change.replaces):
         # Only now: until there is a plan that replaces it, the old change is all the owner has.
         await shop.ledger.stop(change.replaces, actor=change.user_id, replaced_by=change.id)
     return {"going": change.state is ChangeState.SCAFFOLDING}
 
 
+async def _is_replaced(shop: Workshop, change: Change, before: int) -> bool:
+    """Whether a plan takes the place of an earlier change; a setting only that of a question or another setting."""
+    old = await shop.ledger.get(before)
+    return not change.awaits_setting or old.is_asking or old.awaits_setting
+
+
 def _planned(plan: Plan) -> ChangeState:
-    """Work begins by itself; a question waits for its answer; what is declined, answered or set is over."""
-    if plan.question is not None:
+    """Work begins by itself; a question waits for its answer, a setting for a tap; the rest is over."""
+    if plan.question is not None or plan.configure is not None:
         return ChangeState.PLANNING
-    if plan.answer is not None or plan.configure is not None:
+    if plan.answer is not None:
         return ChangeState.ANSWERED
     return ChangeState.ABORTED if plan.decline is not None else ChangeState.SCAFFOLDING
 
@@ -272,10 +281,13 @@ class Evolution:
         ledger: the stored changes.
         redactor: takes secrets out of what is told.
         shop: builds what the steps work with, on first use; raises where this bot cannot be changed.
+        leaving: see `settle.Leaving`.
     """
 
-    def __init__(self, ledger: Ledger, redactor: Redactor, shop: Callable[[], Awaitable[Workshop]]) -> None:
-        self._ledger, self._redactor, self._shop = ledger, redactor, shop
+    def __init__(
+        self, ledger: Ledger, redactor: Redactor, shop: Callable[[], Awaitable[Workshop]], leaving: settle.Leaving
+    ) -> None:
+        self._ledger, self._redactor, self._shop, self._leaving = ledger, redactor, shop, leaving
         self._builder = _builder()
 
     async def change(self, change: int) -> None:
@@ -283,7 +295,7 @@ class Evolution:
         await self._go(change, None)
 
     async def decide(self, change: int, decision: str, user: int) -> None:
-        """Do what was decided: deploy, abort, or try again."""
+        """Do what was decided: deploy, abort, try again, or set what is to be set."""
         if decision == "deploy":
             await self._go(change, {"user": user})
             return
@@ -291,22 +303,29 @@ class Evolution:
         found = await self._ledger.get(change)
         if decision == "abort":
             await abort.abort(shop, found, user_id=user)
+        elif decision == "set":
+            await configure.carry_out(shop, found, user_id=user)
         elif decision == "retry":
             if found.state is ChangeState.FAILED:
-                await retry.prepare(shop, found)
+                try:
+                    await retry.prepare(shop, found)
+                except errors.PersaisError as error:
+                    await self._fail(change, texts.explain(found.language, error))  # with buttons that were not used
+                    return
             await self._go(change, None)  # also when a kill came between the two
 
     async def confirmed(self, deployment: int) -> None:
         """A deployment has held while it was watched."""
-        await deploy.confirmed(await self._shop(), deployment)
+        await settle.confirmed(await self._shop(), deployment)
 
-    async def rollback(self, what: str, user: int, chat: int, topic: int) -> None:
+    async def rollback(self, what: str, user: int, chat: int, topic: int, key: str | None = None) -> None:
         """Take a deployed change back out of main; its deployment tells when that serves."""
-        await rollback.request(await self._shop(), what, user_id=user, lane=Lane(chat_id=chat, topic_id=topic))
+        lane = Lane(chat_id=chat, topic_id=topic)
+        await rollback.request(await self._shop(), what, user_id=user, lane=lane, key=key)
 
     async def deployed(self, deployment: int) -> None:
         """A deployment has ended, well or not."""
-        await deploy.finish(await self._shop(), deployment)
+        await settle.finish(await self._shop(), deployment, leaving=self._leaving)
 
     async def diff(
         self, change: int, chat: int, topic: int, user: int, page: int = 1, message: int | None = None
@@ -348,16 +367,34 @@ class Evolution:
                 given = None
             await graph.ainvoke(given, config, context=shop, durability="sync")
         except errors.PersaisError as error:
+            if await self._goes_on(change_id, error):
+                raise
             await self._fail(change_id, texts.explain(change.language, error))
         except Exception as error:  # the last place that can tell the owner that a bug of ours ended the change
+            if await self._goes_on(change_id, error):
+                raise
             log.exception("a change broke", change=change_id, error_type=type(error).__name__)
             await self._fail(change_id, texts.say(change.language, "unexpected"))
+
+    async def _goes_on(self, change_id: int, error: Exception) -> bool:
+        """Whether a change is, or may be, on main for all that went wrong: then its job is repeated until one knows.
+
+        Called failed, it would serve one day all the same.
+        """
+        async with self._ledger.changing(change_id) as (session, change):
+            if change.state is not ChangeState.DEPLOYING:
+                return False
+            if change.merge_commit is None and jobs.is_outage(error) and isinstance(error, errors.PersaisError):
+                cause = self._redactor.text(texts.explain(change.language, error))
+                waiting = texts.say(change.language, "deploy-waits", cause=cause)
+                await self._ledger.write(session, change.model_copy(update={"error": waiting}))
+            return change.merge_commit is not None or jobs.is_outage(error)
 
     async def _fail(self, change_id: int, cause: str) -> None:
         cause = self._redactor.text(cause)
         async with self._ledger.changing(change_id) as (session, change):
-            if change.state.is_over:
-                return  # called off meanwhile; whatever went wrong then does not matter
+            if change.state.is_over or change.called_off:
+                return  # whatever went wrong then does not matter
             buttons = deliver.new_buttons(session, change, ("retry", "abort"))
             await self._ledger.write(
                 session, change.model_copy(update={"state": ChangeState.FAILED, "error": cause, "buttons": buttons})

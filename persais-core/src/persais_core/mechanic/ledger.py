@@ -18,7 +18,7 @@ from persais_core import audit, errors
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ChangeRow
 from persais_core.db.tables.people import ModelCall
-from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.changes import Change, ChangeState, Notice
 from persais_core.domain.chats import Lane, Origin, Turn, User
 from persais_core.mechanic import cards
 from persais_core.queue import jobs, outbox
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
 OVER = tuple(state.value for state in ChangeState if state.is_over)
+ENDED_EARLY = (ChangeState.FAILED, ChangeState.ABORTED)
 
 
 def lock(change_id: int) -> str:
@@ -136,25 +137,29 @@ class Ledger:
             return [_value(row) for row in rows.scalars()]
 
     async def stop(
-        self, change_id: int, *, actor: int, said: outbox.Saying | None = None, replaced_by: int | None = None
+        self, change_id: int, *, actor: int, notice: Notice | None = None, replaced_by: int | None = None
     ) -> bool:
         """Call a change off, whatever it is doing.
 
         Args:
-            said: what is told of it, if and only if it is called off.
+            notice: the message that tells how that goes, if and only if it is called off.
             replaced_by: the correction that takes its place, which its messages then name.
 
         Returns:
             False when it is too late: it is over, or being deployed.
         """
         async with self.changing(change_id) as (session, change):
-            if change.state.is_over or change.state is ChangeState.DEPLOYING:
+            if not change.state.can_be_aborted:
                 return False
-            if replaced_by is not None:
-                await self.write(session, change.model_copy(update={"replaced_by": replaced_by}))
+            notices = (*change.notices, notice) if notice else change.notices
+            wish = {
+                "called_off": True,  # whoever is about to merge sees it; cancelling alone may come too late
+                "notices": notices,
+                "abort_error": None,
+                "replaced_by": replaced_by or change.replaced_by,
+            }
+            await self.write(session, change.model_copy(update=wish))
             await _stop(session, change_id, actor=actor)
-            if said is not None:
-                await outbox.put(session, said.lane, said.reply, key=said.key)
         return True
 
     async def usual_cost(self) -> float:
@@ -180,6 +185,17 @@ class Ledger:
                 select(ChangeRow)
                 .where(wanted, col(ChangeRow.state) == ChangeState.DEPLOYED)
                 .order_by(col(ChangeRow.id))
+            )
+            return [_value(row) for row in rows.scalars()]
+
+    async def left_on_main(self) -> list[Change]:
+        """The failed changes that could not be taken out of main yet, the newest first."""
+        left = col(ChangeRow.body)["left_on_main"].as_boolean()
+        async with self._database.session() as session:
+            rows = await session.execute(
+                select(ChangeRow)
+                .where(col(ChangeRow.state) == ChangeState.FAILED, left)
+                .order_by(col(ChangeRow.id).desc())
             )
             return [_value(row) for row in rows.scalars()]
 
@@ -212,9 +228,7 @@ class Ledger:
     async def update(self, change_id: int, **fields: object) -> Change:
         """Set fields of a change and show its progress."""
         async with self.changing(change_id) as (session, change):
-            changed = change.model_copy(update=fields)
-            await self.write(session, changed)
-        return changed
+            return await self.write(session, change.model_copy(update=fields))
 
     @asynccontextmanager
     async def changing(self, change_id: int) -> AsyncIterator[tuple[AsyncSession, Change]]:
@@ -233,9 +247,22 @@ class Ledger:
             raise errors.ChangeError(f"there is no change {change_id}")
         return _value(row)
 
-    async def write(self, session: AsyncSession, change: Change) -> None:
-        """Store a change within a transaction of `changing`, with what the chat shows of it."""
+    async def write(self, session: AsyncSession, change: Change) -> Change:
+        """Store a change within a transaction of `changing`, with what the chat shows of it.
+
+        Returns:
+            What is stored: the change, with the state noted that it ended in, and without what is told for good.
+        """
         row = await session.get_one(ChangeRow, change.id)
+        if change.state not in ENDED_EARLY:
+            change = change.model_copy(update={"ended_in": None})
+        elif row.state not in ENDED_EARLY:
+            change = change.model_copy(update={"ended_in": ChangeState(row.state)})
+        for notice in change.notices:
+            place = Lane(chat_id=notice.chat_id, topic_id=notice.topic_id)
+            await outbox.show(session, place, cards.abort_told(change, notice.language), key=notice.key)
+        if not change.state.can_be_aborted:
+            change = change.model_copy(update={"notices": ()})
         row.state, row.branch = change.state, change.branch
         row.body = change.model_dump(mode="json")
         row.updated_at = datetime.now(UTC)
@@ -243,6 +270,7 @@ class Ledger:
         await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
         if change.commit is not None:
             await outbox.show(session, lane, cards.card(change), key=cards.card_key(change))
+        return change
 
 
 async def _stop(session: AsyncSession, change_id: int, *, actor: int) -> None:

@@ -157,6 +157,15 @@ async def _undo(shop: Workshop, change: Change, *, only_lossy: bool) -> bool:
     return done
 
 
+async def taken_back(shop: Workshop, change: Change) -> list[str]:
+    """Undo what a change did to the tables; returns what there is to say when that fails."""
+    try:
+        await take_back(shop, change)
+    except errors.DatabaseError as error:
+        return [texts.say(change.language, "migration-not-taken-back", cause=str(error))]
+    return []
+
+
 async def purge(shop: Workshop) -> tuple[str, ...]:
     """Throw away what has lain in the attic for 30 days; for a daily job.
 

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from persais_core import errors
+from persais_core.agents import wording
 from persais_core.domain.changes import Change, Plan
+from persais_core.domain.configs import SETTINGS, Setting
 from persais_core.llm.models import Booking, Said
 from persais_core.mechanic import examples, project, workshop
 from persais_core.mechanic.tools import Toolbox
 from persais_core.mechanic.tools.draft import Draft
 from persais_core.mechanic.workshop import Workshop
+from persais_core.templates import naming
 
 if TYPE_CHECKING:
     from langchain_core.tools import StructuredTool
@@ -28,6 +31,18 @@ if TYPE_CHECKING:
 MAX_ANSWER = 60_000  # characters
 MAX_PROBLEMS = 8  # of an answer that the model is told
 MAX_PROBLEM = 200  # characters of each
+BEYOND = frozenset({"greater_than_equal", "less_than_equal"})
+MOST_RAISED = 3  # errors of one agent that are told
+# A turn that was answered again broke in a version that was taken back, and what a later version mended is over.
+_RAISED = (
+    "select agent, error, to_char(finished_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') as at from ("
+    "select t.agent, t.error, t.finished_at, row_number() over (partition by t.agent order by t.id desc) as number "
+    "from persais.turns t where t.state = 'failed' and t.error is not null and t.agent is not null "
+    "and t.finished_at > coalesce((select max(d.finished_at) from persais.deployments d "
+    "join persais.changes c on c.id = d.change_id where c.state = 'deployed' "
+    "and c.body->'files' @> jsonb_build_array(format('bot/agents/%%s.py', t.agent))), '-infinity')) as newest "
+    "where number <= %(most)s order by finished_at desc, number"
+)
 
 
 async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
@@ -55,6 +70,8 @@ async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
     try:
         return await examples.noting_what_is_replaced(shop, base, read(answer, files)), base
     except ValueError as error:
+        if (beyond := _beyond(error.__cause__, change)) is not None:
+            return beyond, base
         messages += [
             ("assistant", answer[:MAX_ANSWER]),
             ("user", f"That is not a usable plan: {error}. Answer with the corrected JSON object only."),
@@ -79,6 +96,7 @@ async def question(shop: Workshop, change: Change, base: str) -> dict[str, Any]:
         "language": change.language,
         "project": facts | {"examples": await examples.known(shop, base)},
         "settings": {name: config.model_dump(exclude_defaults=True) for name, config in configs.items()},
+        "raised_lately": await _raised(shop),
         "corrections": list(change.corrections),
     }
     if change.unable:
@@ -86,6 +104,14 @@ async def question(shop: Workshop, change: Change, base: str) -> dict[str, Any]:
     elif change.replaces is not None:
         asked["earlier"] = _earlier(await shop.ledger.get(change.replaces))
     return asked
+
+
+async def _raised(shop: Workshop) -> dict[str, list[str]]:
+    """What each agent's own code raised lately in production, the newest first: time in UTC, error and line."""
+    found: dict[str, list[str]] = {}
+    for row in await shop.database.run(_RAISED, {"most": MOST_RAISED}):
+        found.setdefault(row["agent"], []).append(f"{row['at']} {shop.redactor.text(row['error'])}")
+    return found
 
 
 def _earlier(change: Change) -> dict[str, Any]:
@@ -124,6 +150,10 @@ def read(answer: str, existing: set[str]) -> Plan:
         raise ValueError(_wrong(error)) from error
     problems = [f"{path} does not exist, so it cannot be edited" for path in plan.edit if path not in existing]
     for part in plan.create:
+        try:
+            naming.check(part)
+        except errors.ScaffoldError as error:
+            problems.append(str(error))
         for path in (f"bot/{part.kind}s/{part.name}.py", f"tests/{part.kind}s/test_{part.name}.py"):
             if path in existing:
                 problems.append(f"{path} exists already; edit it or choose another name")
@@ -132,11 +162,33 @@ def read(answer: str, existing: set[str]) -> Plan:
     return plan
 
 
+def _beyond(error: BaseException | None, change: Change) -> Plan | None:
+    """A plan that declines what the owner wants to be set beyond its range; None where something else is wrong.
+
+    The model has passed on what was asked for. Told to mend its answer it would set another value than that.
+    """
+    if not isinstance(error, ValidationError):
+        return None
+    problems = error.errors(include_url=False, include_input=False)
+    settings = [_setting(problem["loc"]) for problem in problems if problem["type"] in BEYOND]
+    said = [wording.allowed(change.language, setting) for setting in dict.fromkeys(settings) if setting]
+    if len(settings) < len(problems) or not said:
+        return None
+    return Plan(understood=change.request.strip().partition("\n")[0][:200] or "?", decline="; ".join(said))
+
+
+def _setting(where: tuple[int | str, ...]) -> Setting | None:
+    """The setting of an agent that stands at a place of a plan."""
+    return next((name for name in SETTINGS if where[:2] == ("configure", name)), None)
+
+
 def _wrong(error: ValidationError) -> str:
     """All that is wrong with an answer, since the model has only one try to mend it."""
     found = []
     for problem in error.errors(include_url=False, include_input=False):
         where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+        if setting := _setting(problem["loc"]):
+            what = wording.allowed("en", setting)
         found.append((f"{where}: {what}" if where else what)[:MAX_PROBLEM])
     more = len(found) - MAX_PROBLEMS
     return "; ".join(found[:MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")

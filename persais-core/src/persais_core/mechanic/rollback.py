@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from persais_core import audit, errors, texts
 from persais_core.db.tables.people import Person
 from persais_core.domain.changes import Change, ChangeState
-from persais_core.domain.chats import Lane, Reply
+from persais_core.domain.chats import Lane, Language, Reply
 from persais_core.mechanic import contacts, migrate, remarks
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
@@ -19,42 +19,55 @@ from persais_core.queue import outbox
 HASH = re.compile(r"[0-9a-f]{7,40}\Z")
 
 
-async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane) -> None:
+async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane, key: str | None = None) -> None:
     """Take a change back, and say in the lane how that begins; the deployment says how it ends.
 
     Args:
         what: a commit (7 to 40 hex digits), a change's number, or empty for what was deployed last.
         user_id: who wants it; an admin, which the caller has made sure of.
+        key: of the message that says it was asked for, and from then on how it begins; None: there is none yet.
     """
     async with shop.database.session() as session:
         person = await session.get(Person, user_id)
+        who = await contacts.called(session, user_id)
     language = texts.language_of(person.language if person else None)
     try:
-        if what.isdecimal() and (await shop.ledger.get(int(what))).state is ChangeState.ROLLED_BACK:
-            return  # done by a worker that died before it could say so, or asked for twice
+        if what.isdecimal() and (known := await shop.ledger.get(int(what))).state is ChangeState.ROLLED_BACK:
+            # Done by a worker that died after it, or asked for twice: each message that asked says the same.
+            if key is not None:
+                async with shop.database.session() as session:
+                    await outbox.show(session, lane, _begun(known, language), key=key)
+            return
         change = find(await shop.ledger.deployed(), what)
         assert change.merge_commit is not None
         await migrate.bring_back(shop, change)
-        reverted = await shop.forge.revert(change.merge_commit, reason=f"Rolled back by {user_id} (change {change.id})")
+        async with shop.merging:
+            reason = f"Rolled back by {user_id} (change {change.id})"
+            reverted = await shop.forge.revert(change.merge_commit, reason=reason)
+        async with shop.ledger.changing(change.id) as (session, current):
+            if current.state is not ChangeState.DEPLOYED:
+                raise errors.ChangeError("it did not hold, and was taken back by itself meanwhile", key="taken-back")
+            await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.ROLLED_BACK}))
+            await shop.deployer.request(session, commit=reverted, change_id=change.id)
+            actor, subject = user_id, f"change {change.id}"
+            audit.record(session, "rolled back", actor=actor, subject=subject, commit=reverted, lane=lane.key)
+            await outbox.show(session, lane, _begun(change, language), key=key or f"rollback:{reverted}:begun")
+            note = texts.say(language, "rollback-told", change=change.id, branch=change.branch or "", who=who)
+            await contacts.tell(shop, session, note, key=f"rollback:{reverted}:told", besides=lane.chat_id)
     except errors.PersaisError as error:
         text = texts.say(language, "rollback-failed", cause=texts.explain(language, error))
         async with shop.database.session() as session:
-            key = f"rollback:{datetime.now(UTC).timestamp()}"
-            await outbox.put(session, lane, Reply(text=text, plain=True), key=key)
+            key = key or f"rollback:{datetime.now(UTC).timestamp()}"
+            await outbox.show(session, lane, Reply(text=text, plain=True), key=key)
             cause, subject = shop.redactor.text(str(error)), f"change {what}" if what.isdecimal() else what
             audit.record(session, "rolled back", actor=user_id, subject=subject, outcome="failed", cause=cause)
         return
     await remarks.leave(shop, change, f"Rolled back by {reverted[:12]}.")
-    async with shop.ledger.changing(change.id) as (session, current):
-        await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.ROLLED_BACK}))
-        await shop.deployer.request(session, commit=reverted, change_id=change.id)
-        audit.record(
-            session, "rolled back", actor=user_id, subject=f"change {change.id}", commit=reverted, lane=lane.key
-        )
-        text = texts.say(language, "rollback-begun", change=change.id, branch=change.branch or "")
-        await outbox.put(session, lane, Reply(text=text, plain=True), key=f"rollback:{reverted}:begun")
-        note = texts.say(language, "rollback-told", change=change.id, branch=change.branch or "", who=user_id)
-        await contacts.tell(shop, session, note, key=f"rollback:{reverted}:told", besides=lane.chat_id)
+
+
+def _begun(change: Change, language: Language) -> Reply:
+    text = texts.say(language, "rollback-begun", change=change.id, branch=change.branch or "")
+    return Reply(text=text, plain=True)
 
 
 def find(deployed: list[Change], what: str) -> Change:

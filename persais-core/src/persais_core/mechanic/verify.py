@@ -10,6 +10,7 @@ from persais_core import checks, errors
 from persais_core.checks import imports
 from persais_core.checks.base import ChangedFile, Subject
 from persais_core.domain.changes import Change, Verdict
+from persais_core.git.trees import TreeFile
 from persais_core.mechanic import cards, examples, migrate
 from persais_core.mechanic.workshop import Workshop
 
@@ -35,17 +36,26 @@ async def verify(
     return paths, seen, verdicts
 
 
-async def subject_of(shop: Workshop, change: Change, *, keeps: bool, folder: Path | None = None) -> Subject:
+async def subject_of(
+    shop: Workshop,
+    change: Change,
+    *,
+    keeps: bool,
+    folder: Path | None = None,
+    changed: tuple[TreeFile, ...] | None = None,
+) -> Subject:
     """What the checks are given about a change.
 
     Args:
         keeps: whether the change of the tables that is proven is stored for the change, to be run with it.
         folder: where its files lie; its worktree where none is named.
+        changed: what differs there from its base; looked for where it is not known.
     """
     if change.base is None or change.branch is None:
         raise errors.ChangeError("there is no branch yet")
     folder = folder or shop.worktree(change.branch)
-    changed = await shop.repository.changed(change.base, folder)
+    if changed is None:
+        changed = await shop.repository.changed(change.base, folder)
     return Subject(
         root=folder,
         base=change.base,

@@ -12,6 +12,7 @@ from persais_core.db.tables.evolution import Approval
 from persais_core.db.tables.people import ModelCall
 from persais_core.domain.changes import Change
 from persais_core.domain.chats import Lane, Language, Reply
+from persais_core.mechanic import contacts
 from persais_core.mechanic.ledger import Ledger
 from persais_core.queue import outbox
 
@@ -60,11 +61,12 @@ async def _approver(database: Database, change: Change) -> str:
         found = await session.execute(
             select(col(Approval.used_by)).where(
                 col(Approval.change_id) == change.id,
-                col(Approval.action) == "deploy",
+                col(Approval.action).in_(("deploy", "deploy_drop")),
                 col(Approval.used_by).is_not(None),
             )
         )
-        return str(found.scalars().first() or "—")
+        who = found.scalars().first()
+        return await contacts.called(session, who) if who is not None else "—"
 
 
 async def _cost(database: Database, changes: list[Change]) -> float:

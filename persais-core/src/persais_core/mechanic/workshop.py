@@ -1,10 +1,11 @@
-"""All that the steps of a change work with; built in `app.py`, handed to each step by the graph."""
+"""All that the steps of a change work with; built in `app/parts.py`, handed to each step by the graph."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,11 @@ DRAFT = "draft/change-"
 
 @dataclass(frozen=True)
 class Workshop:
-    """The parts of one running bot that make changes to it."""
+    """The parts of one running bot that make changes to it.
+
+    Args:
+        merging: held by whoever moves main, one for all jobs, so that what is checked on top of it is what comes of it.
+    """
 
     settings: Settings
     database: Database
@@ -42,6 +47,7 @@ class Workshop:
     deployer: Deployer
     redactor: Redactor
     configs: AgentConfigs
+    merging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def worktree(self, branch: str) -> Path:
         """Where the worktree of a branch lies; a draft's is thrown away with the rest of its change's scratch."""

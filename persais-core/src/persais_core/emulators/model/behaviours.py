@@ -1,7 +1,7 @@
 """What an agent of the offline model can do with a text.
 
-One behaviour is spoken about in four ways: as words of a request, as a step of a plan, as a Python expression in an
-agent's file, and as the answer a test expects. All four are here, so that they cannot drift apart.
+One behaviour is spoken about in four ways: as words of a request, as a step of a plan, as Python in an agent's file,
+and as the answer a test expects. All four are here, so that they cannot drift apart.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ _WORDS: tuple[tuple[Kind, str], ...] = (
 _INSTEAD = re.compile(
     r"\b(instead of|rather than|and not|not in)\b[^,.;]*|вместо[^,.;]*|\bа не\b[^,.;]*", re.IGNORECASE
 )
+# What people see as one sign may be several characters: two letters make a flag; accents, skin tones and the choice of
+# a coloured picture follow their sign; families are joined by U+200D.
+_FLAG = r"(?s)[\U0001f1e6-\U0001f1ff]{2}"
+_OTHER_SIGN = r"|.(?:[\u0300-\u036f\u20d0-\u20ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]|\u200d.)*"
 _STEP = re.compile(r'\bReply with (?:"(?P<before>(?:[^"\\]|\\.)*)" followed by )?the message text(?P<rest>[^\n]*)')
 
 
@@ -80,19 +84,32 @@ class Behaviour:
             case "lower":
                 return message.lower()
             case "reverse":
-                return message[::-1]
+                return "".join(reversed(re.findall(_FLAG + _OTHER_SIGN, message)))
 
-    def expression(self, message: str) -> str:
-        """The same in Python, where `message` is the source of the message's text."""
+    def body(self, message: str) -> tuple[str, ...]:
+        """The same as lines of Python that end with a return, where `message` is the source of the message's text."""
         match self.kind:
             case "repeat" | "prefix":
-                return f"{json.dumps(self.text, ensure_ascii=False)} + {message}"
+                return (f"return {json.dumps(self.text, ensure_ascii=False)} + {message}",)
             case "suffix":
-                return f"{message} + {json.dumps(self.text, ensure_ascii=False)}"
+                return (f"return {message} + {json.dumps(self.text, ensure_ascii=False)}",)
             case "upper" | "lower":
-                return f"{message}.{self.kind}()"
+                return (f"return {message}.{self.kind}()",)
             case "reverse":
-                return f"{message}[::-1]"
+                return (
+                    "signs = re.findall(",
+                    "    # As people see them: a flag is one sign, and so is an emoji with all that is joined to it.",
+                    f'    r"{_FLAG}"',
+                    f'    r"{_OTHER_SIGN}",',
+                    f"    {message},",
+                    ")",
+                    'return "".join(reversed(signs))',
+                )
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The modules that `body` needs."""
+        return ("re",) if self.kind == "reverse" else ()
 
     def step(self) -> str:
         """The same as a sentence for whoever writes the code."""

@@ -64,6 +64,7 @@ def answering(source: str, behaviour: behaviours.Behaviour) -> str:
     for node in sorted(_functions(tree), key=lambda node: node.lineno, reverse=True):
         if node.name == "reply":
             _rewrite_reply(lines, node, behaviour)
+            _import(lines, tree, behaviour.imports)
         elif node.name.startswith("test_"):
             _rewrite_test(lines, node, behaviour)
     return "".join(lines)
@@ -90,7 +91,15 @@ def _rewrite_reply(lines: list[str], node: ast.AsyncFunctionDef, behaviour: beha
     message = node.args.args[1].arg if len(node.args.args) > 1 else "message"
     start = body[0].lineno if body else (node.body[0].end_lineno or 0) + 1
     indent = " " * node.body[0].col_offset
-    lines[start - 1 : node.end_lineno] = [f"{indent}return {behaviour.expression(message + '.text')}\n"]
+    lines[start - 1 : node.end_lineno] = [f"{indent}{line}\n" for line in behaviour.body(f"{message}.text")]
+
+
+def _import(lines: list[str], tree: ast.Module, modules: Sequence[str]) -> None:
+    """Import what is not imported yet, before the first import of the file."""
+    missing = [f"import {module}\n" for module in modules if f"import {module}\n" not in lines]
+    first = next((node.lineno for node in tree.body if _is_import(node)), None)
+    if missing and first is not None:
+        lines[first - 1 : first - 1] = [*missing, "\n"]
 
 
 def _rewrite_test(lines: list[str], node: ast.AsyncFunctionDef, behaviour: behaviours.Behaviour) -> None:
@@ -126,6 +135,10 @@ def _functions(tree: ast.Module) -> Iterator[ast.AsyncFunctionDef]:
     for node in ast.walk(tree):
         if isinstance(node, ast.AsyncFunctionDef):
             yield node
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module != "__future__")
 
 
 def _is_docstring(node: ast.stmt) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import keyword
 import re
 
-from persais_core.templates import naming
+from persais_core.domain import names
 
 _LETTERS = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя"
 _SOUNDS = "a,b,v,g,d,e,e,zh,z,i,y,k,l,m,n,o,p,r,s,t,u,f,kh,ts,ch,sh,shch,,y,,e,yu,ya"
 _LATIN = dict(zip(_LETTERS, _SOUNDS.split(","), strict=True))
 
-MAX_NAME = 40  # characters, as in `changes.NAME`
+MAX_NAME = 40  # characters, as in `names.NAME`
 
 
 def file_name(title: str) -> str | None:
@@ -24,7 +24,7 @@ def file_name(title: str) -> str | None:
         name = f"agent_{name}"
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         return f"{name}_agent"
-    if name in naming.BUILT_IN_AGENTS | naming.BUILT_IN_COMMANDS:
+    if name in names.BUILT_IN_AGENTS | names.BUILT_IN_COMMANDS:
         return f"{name}_agent"
     return name
 

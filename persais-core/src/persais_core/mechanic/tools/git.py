@@ -71,7 +71,7 @@ async def manage_git(
 
     Args:
         folder: the files that `draft` stands for.
-        base: what the draft began with, and what the diff of the draft is held against.
+        base: what the draft began with, and what the draft is compared with.
 
     Raises:
         GitError: there is no such branch, commit or file.
@@ -102,7 +102,7 @@ async def _text(repository: Repository, asked: GitArguments, folder: Path | None
     if fork == commit and COMMIT.match(asked.ref):
         parent = await repository.first_parent(commit)
         if parent is None:
-            return f"{asked.ref} is the first commit, which there is nothing to hold against; show lists its files"
+            return f"{asked.ref} is the first commit, so there is nothing to compare it with; show lists its files"
         note, same = f"{asked.ref} is in main; against its first parent {parent[:12]}:\n", "nothing differs"
         fork = parent
     diff = await repository.diff(fork, commit)

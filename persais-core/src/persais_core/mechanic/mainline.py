@@ -1,0 +1,67 @@
+"""What main holds of a change: asked of the forge, and taken out again where it should not be there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from persais_core import audit, errors, texts
+from persais_core.domain.changes import Change
+from persais_core.domain.chats import Lane, Reply
+from persais_core.mechanic.workshop import Workshop
+from persais_core.queue import outbox
+
+REVERT_CONFLICT = "revert-conflict"
+"""Key of the error of a forge that does not take back what later changes build on."""
+
+
+async def is_merged(shop: Workshop, change: Change) -> bool:
+    """Whether main has a change that does not know of it: somebody merged it by hand, or an answer got lost.
+
+    Raises:
+        ForgeError: that cannot be known.
+    """
+    if change.merge_commit is not None or change.pull_request is None or change.commit is None:
+        return False
+    return await shop.forge.merged(change.pull_request, head=change.commit) is not None
+
+
+async def take_out(shop: Workshop, change: Change) -> None:
+    """Take a failed change out of main, where that did not go well at once; nothing happens where it is done.
+
+    Raises:
+        ForgeError: it still cannot be taken out.
+    """
+    async with shop.merging:
+        await _take_out(shop, change)
+
+
+async def _take_out(shop: Workshop, change: Change) -> None:
+    if not change.left_on_main or change.merge_commit is None:
+        return
+    reverted = await shop.forge.revert(change.merge_commit, reason=f"The new version did not hold (change {change.id})")
+    async with shop.ledger.changing(change.id) as (session, current):
+        await shop.ledger.write(session, current.model_copy(update={"left_on_main": False}))
+        audit.record(session, "taken back", subject=f"change {change.id}", commit=reverted)
+        text = texts.say(change.language, "revert-done", change=change.id)
+        lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
+        await outbox.put(
+            session, lane, Reply(text=text, plain=True), key=f"change:{change.id}:{change.merge_commit}:out"
+        )
+
+
+async def clean(shop: Workshop) -> None:
+    """Take out of main what failed and could not be taken out then: the next version would ship it."""
+    for left in await shop.ledger.left_on_main():
+        with unless_built_upon():
+            await _take_out(shop, left)
+
+
+@contextlib.contextmanager
+def unless_built_upon() -> Iterator[None]:
+    """Try to take something out of main; where later changes build on it only a person can, who was told so."""
+    try:
+        yield
+    except errors.ForgeError as error:
+        if error.key != REVERT_CONFLICT:
+            raise

@@ -1,0 +1,197 @@
+"""A deployment has ended, well or not: the truth is told, and what did not hold is taken out of main."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+from sqlmodel import col
+
+from persais_core import audit, errors, texts
+from persais_core.agents import visibility
+from persais_core.db.tables.evolution import Deployment
+from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.chats import Button, Lane, Reply
+from persais_core.mechanic import branch, contacts, ledger, mainline, migrate, remarks
+from persais_core.mechanic.deliver import new_buttons
+from persais_core.mechanic.workshop import Workshop
+from persais_core.queue import dead_letters, outbox
+from persais_core.queue.inbox import CHOOSE_AGENT, Inbox
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+SHIPPED = {ChangeState.DEPLOYING, ChangeState.DEPLOYED}
+
+Leaving = Callable[[Lane], AbstractAsyncContextManager[str | None]]
+"""Gives a lane whose agent is not there any more to Master, at the end of the block that says so.
+
+Yields the name of that agent; None where the lane's agent is there.
+"""
+
+
+async def finish(shop: Workshop, deployment_id: int, *, leaving: Leaving) -> None:
+    """Tell how a deployment ended; run by the release that serves then. Repeating it changes nothing."""
+    async with shop.database.session() as session:
+        deployment = await session.get(Deployment, deployment_id)
+    if deployment is None or deployment.change_id is None:
+        return
+    change = await shop.ledger.get(deployment.change_id)
+    is_merge = deployment.commit == change.merge_commit
+    is_serving, is_failed = deployment.state in ("serving", "confirmed"), deployment.state == "failed"
+    if change.state is ChangeState.ROLLED_BACK and not is_merge:
+        if await _is_last(shop, deployment):  # not of an attempt before the one that was rolled back
+            await _tell_rollback(shop, change, deployment, leaving)
+    elif is_merge and is_serving:
+        if change.state is ChangeState.DEPLOYING:
+            change = await _tell_deployed(shop, change, deployment)
+        if change.state is ChangeState.DEPLOYED:
+            await branch.clear(shop, change, keep_branch=False)  # also when the first try got no further than the news
+    elif is_merge and is_failed:
+        if change.state in SHIPPED:
+            change = await _take_back(shop, change, deployment, leaving)
+        if change.state in {ChangeState.FAILED, ChangeState.ROLLED_BACK}:
+            await _answer_again(shop, deployment)
+        if change.state is ChangeState.FAILED:
+            with mainline.unless_built_upon():
+                await mainline.take_out(shop, change)
+
+
+async def confirmed(shop: Workshop, deployment_id: int) -> None:
+    """The new version has held while it was watched: what it does not need is put aside now, if that was allowed."""
+    async with shop.database.session() as session:
+        deployment = await session.get(Deployment, deployment_id)
+    if deployment is None or deployment.change_id is None:
+        return
+    change = await shop.ledger.get(deployment.change_id)
+    if change.state is not ChangeState.DEPLOYED or deployment.commit != change.merge_commit:
+        return
+    async with shop.database.session() as session:
+        audit.record(session, "release confirmed", subject=f"change {change.id}", commit=deployment.commit)
+    try:
+        if not await migrate.after_confirmed(shop, change):
+            return
+        text, key = texts.say(change.language, "migration-dropped"), "confirmed"
+    except errors.DatabaseError as error:
+        text, key = texts.say(change.language, "migration-drop-failed", cause=str(error)), "drop-failed"
+        async with shop.database.session() as session:
+            job = {"task": "confirmed", "args": {"deployment": deployment_id}, "lock": ledger.lock(change.id)}
+            await dead_letters.keep(
+                session,
+                "migration",
+                subject=f"change {change.id}",
+                cause=str(error),
+                payload=job,
+                redactor=shop.redactor,
+            )
+    async with shop.database.session() as session:
+        await _say(session, change, text, f"change:{change.id}:{deployment.id}:{key}")
+
+
+async def _is_last(shop: Workshop, deployment: Deployment) -> bool:
+    """Whether nothing was deployed for the same change after it."""
+    query = select(func.max(col(Deployment.id))).where(col(Deployment.change_id) == deployment.change_id)
+    async with shop.database.session() as session:
+        return (await session.execute(query)).scalar_one() == deployment.id
+
+
+async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment) -> Change:
+    seconds = (deployment.finished_at - deployment.requested_at).total_seconds() if deployment.finished_at else 0.0
+    async with shop.ledger.changing(change.id) as (session, current):
+        changed = current.model_copy(
+            update={
+                "state": ChangeState.DEPLOYED,
+                "buttons": {},
+                "error": None,
+                "stages": current.stages | {"deploying": round(seconds, 2)},
+            }
+        )
+        await shop.ledger.write(session, changed)
+        told = Reply(text=texts.say(change.language, "deployed"), plain=True, buttons=_talk_to(change))
+        await outbox.put(session, _lane(change), told, key=f"change:{change.id}:{deployment.id}:deployed")
+        made = [part.name for part in changed.plan.create if part.kind == "agent"] if changed.plan else []
+        await visibility.give(session, made, owner=change.user_id)
+        audit.record(session, "deployed", subject=f"change {change.id}", commit=deployment.commit)
+    return changed
+
+
+def _talk_to(change: Change) -> tuple[tuple[Button, ...], ...]:
+    """A button for each agent that was made: the chat is still the Mechanic's."""
+    made = [part for part in change.plan.create if part.kind == "agent"] if change.plan else []
+    buttons = [
+        Button(text=f"{part.emoji} {part.title or part.name}"[:60], data=f"{CHOOSE_AGENT}{part.name}") for part in made
+    ]
+    return tuple((button,) for button in buttons)
+
+
+async def _take_back(shop: Workshop, change: Change, deployment: Deployment, leaving: Leaving) -> Change:
+    """The new version failed, at once or while it was watched: main gets a revert, and the owner the cause."""
+    cause = shop.redactor.text(deployment.cause or "?")
+    say, language = texts.say, change.language
+    stuck = await migrate.taken_back(shop, change)
+    reverted, of_main = deployment.commit, say(language, "revert-made")
+    try:
+        async with shop.merging:
+            reverted = await shop.forge.revert(deployment.commit, reason=f"The new version did not hold: {cause}")
+    except errors.ForgeError as error:
+        # The old version serves all the same. The owner is told now, and not when GitHub is there again.
+        of_main = say(language, "revert-stuck", cause=texts.explain(language, error))
+    await remarks.leave(shop, change, f"Taken back: {cause}")
+    async with leaving(_lane(change)) as gone, shop.ledger.changing(change.id) as (session, current):
+        if current.state not in SHIPPED:
+            return current  # rolled back by somebody meanwhile, which is told by the end of that
+        was_serving = current.state is ChangeState.DEPLOYED
+        failed, returned = ("deploy-failed", "deploy-failed-card"), ("deploy-returned", "deploy-returned-card")
+        key, on_card = returned if was_serving else failed
+        fields = {
+            "state": ChangeState.FAILED,
+            "left_on_main": reverted == deployment.commit,
+            "error": say(language, on_card),
+            "buttons": new_buttons(session, current, ("retry", "abort")),
+        }
+        changed = await shop.ledger.write(session, current.model_copy(update=fields))
+        text = "\n\n".join([say(language, key, cause=cause), of_main])
+        said = "\n\n".join([text, *_gone(change, gone), *stuck])
+        await _say(session, change, said, f"change:{change.id}:{deployment.id}:failed")
+        action = "taken back" if was_serving else "deployed"
+        audit.record(session, action, subject=f"change {change.id}", commit=reverted, outcome="failed", cause=cause)
+        if was_serving:
+            key = f"change:{change.id}:{deployment.id}:told"
+            await contacts.tell(shop, session, text, key=key, besides=change.chat_id)
+    return changed
+
+
+async def _answer_again(shop: Workshop, deployment: Deployment) -> None:
+    """The version that serves again answers what the one that was taken back could not."""
+    await Inbox(shop.database).again(deployment.requested_at)
+
+
+def _gone(change: Change, name: str | None) -> list[str]:
+    """What there is to say where the change's chat talked to an agent that is not there any more."""
+    if name is None:
+        return []
+    made = change.plan.create if change.plan else ()
+    titles = [part.title for part in made if part.kind == "agent" and part.name == name and part.title]
+    return [texts.say(change.language, "agent-gone", title=titles[0] if titles else name.replace("_", " ").title())]
+
+
+async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment, leaving: Leaving) -> None:
+    serving = deployment.state in ("serving", "confirmed")
+    key = "rollback-done" if serving else "rollback-stuck"
+    text = texts.say(change.language, key, change=change.id, cause=deployment.cause or "")
+    stuck = await migrate.taken_back(shop, change) if serving else []
+    async with leaving(_lane(change)) as gone, shop.ledger.changing(change.id) as (session, current):
+        if not serving:  # so that it can be asked for again
+            await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.DEPLOYED}))
+        said = "\n\n".join([text, *_gone(change, gone), *stuck])
+        await _say(session, change, said, f"change:{change.id}:{deployment.id}:rollback")
+
+
+async def _say(session: AsyncSession, change: Change, text: str, key: str) -> None:
+    await outbox.put(session, _lane(change), Reply(text=text, plain=True), key=key)
+
+
+def _lane(change: Change) -> Lane:
+    return Lane(chat_id=change.chat_id, topic_id=change.topic_id)

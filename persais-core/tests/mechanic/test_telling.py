@@ -1,0 +1,266 @@
+"""What the chat tells of a change that fails, waits or is called off: each stage as it went, each wish with its end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pygit2
+import pytest
+
+from persais_core import errors, texts
+from persais_core.agents.config import AgentConfigs
+from persais_core.agents.registry import Registry
+from persais_core.coders.base import CodeJob, CodeResult
+from persais_core.db.engine import Database
+from persais_core.db.tables.evolution import Approval
+from persais_core.db.tables.people import Person
+from persais_core.deployers.local import LocalDeployer
+from persais_core.domain.changes import Change, ChangeState, Notice, Plan, PlannedExample, Verdict
+from persais_core.domain.chats import Lane, User
+from persais_core.forges.local import LocalForge
+from persais_core.git.bare import BareRepository
+from persais_core.git.repository import Repository
+from persais_core.llm.models import Models
+from persais_core.mechanic import cards, why
+from persais_core.mechanic.graph import Evolution
+from persais_core.mechanic.ledger import Ledger
+from persais_core.mechanic.workshop import Workshop
+from persais_core.security.redact import Redactor
+from persais_core.security.sandbox import Isolation, Sandbox
+from persais_core.settings import Settings
+from scripted_openai import ScriptedOpenAI, says
+
+ANN, BOB = User(id=1000001, name="Ann Lee", is_admin=True), User(id=1000002, is_admin=True)
+LANE, GROUP = Lane(chat_id=ANN.id), Lane(chat_id=-100, topic_id=7)
+AGENT = "bot/agents/parrot.py"
+PLAN = {"understood": "Change the parrot", "slug": "parrot", "edit": [AGENT], "steps": ["Do it."]}
+HERE = Notice(key="update:1:0", chat_id=LANE.chat_id, language="en")
+THERE = Notice(key="update:2:0", chat_id=GROUP.chat_id, topic_id=GROUP.topic_id, language="ru")
+
+
+class Idle:
+    """A coder that writes nothing, and says why."""
+
+    name = "idle"
+    result = CodeResult(status="no_edits", reply="It is perfect already.")
+
+    async def prepare(self, tell: Callable[[str], None]) -> None:
+        """Nothing to be made ready."""
+
+    async def warm(self) -> None:
+        """Nothing to be warmed."""
+
+    async def close(self) -> None:
+        """Nothing to be closed."""
+
+    async def run(self, job: CodeJob) -> CodeResult:
+        return self.result
+
+
+@dataclass
+class House:
+    """A Mechanic with a repository, a remote and an idle coder."""
+
+    database: Database
+    ledger: Ledger
+    shop: Workshop
+    evolution: Evolution
+    remote: Path
+
+    async def worked_on(self) -> Change:
+        """A change that has gone as far as it goes."""
+        change = await self.ledger.open(lane=LANE, user=ANN, request="Change the parrot", turn_id=None)
+        await self.evolution.change(change.id)
+        return await self.ledger.get(change.id)
+
+    async def told(self, *notices: Notice) -> list[str]:
+        """What stands in messages now."""
+        found = [
+            await self.database.run(
+                "select body ->> 'text' as text from persais.outbox where key = %(key)s", {"key": n.key}
+            )
+            for n in notices
+        ]
+        return [row["text"] for rows in found for row in rows]
+
+
+@pytest.fixture
+async def house(database: Database, openai_server: ScriptedOpenAI, tmp_path: Path) -> House:
+    project, remote = tmp_path / "project", tmp_path / "remote.git"
+    repo = pygit2.init_repository(str(project), initial_head="main")
+    (project / AGENT).parent.mkdir(parents=True)
+    (project / AGENT).write_text("# the parrot\n")
+    repo.index.add_all()
+    repo.index.write()
+    me = pygit2.Signature("Ann", "ann@localhost", 1, 0)
+    repo.create_commit("refs/heads/main", me, me, "First", repo.index.write_tree(), [])
+    BareRepository(remote).create_from(project)
+    openai_server.script(says(json.dumps(PLAN)))
+    settings = Settings(_env_file=None, llm_base_url=openai_server.url, llm_api_key="k", persais_home=tmp_path)
+    ledger, models = Ledger(database), Models(settings, database)
+    shop = Workshop(
+        settings=settings,
+        database=database,
+        ledger=ledger,
+        models=models,
+        configs=AgentConfigs(database, models, Registry([])),
+        repository=Repository(project),
+        coder=Idle(),
+        sandbox=Sandbox(verdict=Isolation("refused", (), "no Landlock")),
+        forge=LocalForge(database, BareRepository(remote), "http://127.0.0.1"),
+        deployer=LocalDeployer(),
+        redactor=Redactor(()),
+    )
+
+    async def get_shop() -> Workshop:
+        return shop
+
+    unused: Any = None
+    return House(database, ledger, shop, Evolution(ledger, Redactor(()), get_shop, leaving=unused), remote)
+
+
+def a_change(**fields: Any) -> Change:
+    return Change(id=1, chat_id=1, user_id=1, request="x", **{"language": "en", **fields})
+
+
+def lines(change: Change) -> list[str]:
+    return cards.progress(change).text.splitlines()
+
+
+async def test_a_stage_that_wrote_nothing_is_no_stage_that_is_done(house: House) -> None:
+    failed = await house.worked_on()
+    assert failed.state is ChangeState.FAILED and failed.ended_in is ChangeState.CODING
+    assert "✅ Skeleton from templates" in lines(failed) and "❌ Writing the code" in lines(failed)
+    again = await house.ledger.update(failed.id, state=ChangeState.CODING, error=None)
+    assert "⏳ Writing the code" in lines(again) and again.ended_in is None
+
+
+WORK = Plan(understood="x", edit=(AGENT,))
+BAD = Verdict(check="lint", passed=False, summary="1 thing")
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"state": "failed", "ended_in": "scaffolding", "error": "e"}, ["❌ Skeleton from templates"]),
+        (
+            {"state": "failed", "ended_in": "verifying", "error": "e"},
+            ["✅ Skeleton from templates", "✅ Writing the code", "❌ Checking"],
+        ),
+        (
+            {"state": "failed", "ended_in": "verifying", "error": "e", "verdicts": (BAD,)},
+            ["✅ Skeleton from templates", "✅ Writing the code", "❌ Style: 1 thing"],
+        ),
+        (
+            {"state": "failed", "ended_in": "delivering", "error": "e"},
+            ["✅ Skeleton from templates", "✅ Writing the code", "❌ Commit, push, pull request"],
+        ),
+        (
+            {"state": "aborted", "ended_in": "coding"},
+            ["✅ Skeleton from templates", "🗑 Writing the code"],
+        ),
+        (
+            {"state": "aborted", "ended_in": "coding", "error": "e"},
+            ["✅ Skeleton from templates", "❌ Writing the code"],
+        ),
+        (
+            {"state": "coding", "round": 2, "verdicts": (BAD,), "stages": {"coding": 1.0, "verifying": 1.0}},
+            ["✅ Skeleton from templates", "⏳ Mending the code, round 2", "❌ Style: 1 thing"],
+        ),
+        (
+            {"state": "rolled_back", "commit": "c" * 40},
+            ["✅ Skeleton from templates", "✅ Writing the code", "✅ Commit, push, pull request"],
+        ),
+        ({"state": "aborted", "ended_in": "planning"}, []),
+    ],
+)
+def test_each_stage_is_shown_as_it_went(fields: dict[str, Any], shown: list[str]) -> None:
+    marks = ("✅", "❌ S", "❌ W", "❌ C", "⏳ S", "⏳ Wr", "⏳ M", "⏳ C", "🗑")
+    assert [line for line in lines(a_change(plan=WORK, **fields)) if line.startswith(marks)] == shown
+
+
+def test_a_question_waits_for_its_answer_until_it_is_given_or_called_off() -> None:
+    asking = a_change(plan=Plan(understood="x", question="Which?"))
+    assert asking.is_asking and asking.standing == "awaiting-answer"
+    assert not asking.model_copy(update={"state": ChangeState.ABORTED}).is_asking
+    assert a_change().standing == "planning"
+    assert a_change(state=ChangeState.AWAITING_APPROVAL).standing == "awaiting-approval"
+
+
+def test_the_card_counts_the_files_that_the_diff_shows() -> None:
+    kept = (PlannedExample(agent="parrot", say="a", expect="b"),)
+    files = (AGENT, "tests/agents/test_parrot.py", "tests/examples/parrot.yaml")
+    told = cards.card(a_change(plan=WORK.model_copy(update={"examples": kept}), files=files)).text.splitlines()
+    assert "Files: 2 changed" in told and "Examples: 1 saved (1 more file)" in told
+    without = cards.card(a_change(plan=WORK, files=files[:2])).text
+    assert "Files: 2 changed" in without.splitlines() and "Examples" not in without
+
+
+async def test_each_message_that_said_a_change_is_being_aborted_says_in_the_end_that_it_was(house: House) -> None:
+    change = await house.worked_on()
+    assert await house.ledger.stop(change.id, actor=ANN.id, notice=HERE)
+    assert await house.told(HERE) == [texts.say("en", "abort-begun", change=change.id)]
+    assert await house.ledger.stop(change.id, actor=BOB.id, notice=THERE)  # and the first job is taken back
+    for _ in range(2):  # the second is what a kill after the first leads to
+        await house.evolution.decide(change.id, "abort", ANN.id)
+    ended = [texts.say(language, "mechanic-aborted", change=change.id) for language in texts.LANGUAGES]
+    assert sorted(await house.told(HERE, THERE)) == sorted(ended)
+    assert not await house.ledger.stop(change.id, actor=ANN.id, notice=HERE)
+    assert (await house.ledger.get(change.id)).notices == ()
+
+
+async def test_a_change_that_cannot_be_cleared_away_says_why_and_is_aborted_later(house: House) -> None:
+    change = await house.worked_on()
+    await house.ledger.stop(change.id, actor=ANN.id, notice=HERE)
+    away = house.remote.with_name("away.git")
+    shutil.move(house.remote, away)
+    with pytest.raises(errors.PersaisError):
+        await house.evolution.decide(change.id, "abort", ANN.id)
+    [told] = await house.told(HERE)
+    assert told.startswith(f"Change {change.id} could not be aborted: ")
+    shutil.move(away, house.remote)
+    await house.ledger.stop(change.id, actor=ANN.id, notice=THERE)
+    assert await house.told(HERE) == [texts.say("en", "abort-begun", change=change.id)]
+    await house.evolution.decide(change.id, "abort", ANN.id)
+    assert await house.told(HERE) == [f"Change {change.id} was aborted."]
+
+
+async def test_an_abort_that_comes_after_the_merge_says_so_and_the_rest_does_not_change_that(house: House) -> None:
+    change = await house.worked_on()
+    await house.ledger.stop(change.id, actor=ANN.id, notice=HERE)
+    late = texts.say("en", "abort-late", change=change.id)
+    for state in (ChangeState.DEPLOYING, ChangeState.FAILED, ChangeState.DEPLOYING, ChangeState.DEPLOYED):
+        await house.ledger.update(change.id, state=state)
+        assert await house.told(HERE) == [late]
+
+
+async def test_a_rollback_is_told_in_the_message_that_said_it_was_asked_for(house: House) -> None:
+    change = await house.worked_on()
+    main = pygit2.Repository(str(house.remote)).references["refs/heads/main"].target
+    await house.ledger.update(change.id, state=ChangeState.DEPLOYED, merge_commit=str(main), branch="feat/parrot-v1")
+    asked = {"user": ANN.id, "chat": LANE.chat_id, "topic": 0}
+    await house.evolution.rollback(str(change.id), key=HERE.key, **asked)
+    [told] = await house.told(HERE)
+    assert told.startswith("Nothing was rolled back: ")  # there is nothing before the first commit
+    await house.ledger.update(change.id, state=ChangeState.ROLLED_BACK)
+    for notice in (HERE, THERE):  # asked for twice; the second finds it done
+        await house.evolution.rollback(str(change.id), key=notice.key, **asked)
+    begun = texts.say("en", "rollback-begun", change=change.id, branch="feat/parrot-v1")
+    assert await house.told(HERE, THERE) == [begun, begun]
+
+
+@pytest.mark.parametrize(("known", "who"), [(True, "Ann Lee"), (False, "1000001")])
+async def test_who_approved_is_told_by_name_where_there_is_one(house: House, known: bool, who: str) -> None:
+    change = await house.ledger.open(lane=LANE, user=ANN, request="Parrot", turn_id=None)
+    await house.ledger.update(change.id, state=ChangeState.DEPLOYED, files=(AGENT,), commit="c" * 40)
+    async with house.database.session() as session:
+        session.add(Approval(nonce="n", change_id=change.id, action="deploy", commit="c" * 40, used_by=ANN.id))
+        if known:
+            session.add(Person(id=ANN.id, name="Ann\n Lee"))
+    told = await why.answer(house.database, house.ledger, agent="parrot", language="en", is_admin=True)
+    assert f"Approved by: {who}" in told.text.splitlines()
