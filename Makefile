@@ -1,8 +1,11 @@
 # What can be done here. Each of run, demo and test works first on a fresh machine with git, make and Python 3.11-3.13.
 
 PY := .venv/bin/python
-WORKERS ?= 2
+# One more than the cores of a small machine: a third of the time a test waits for a process it has started.
+WORKERS ?= 3
 export UV_PYTHON_DOWNLOADS = never
+# Containers set it to stay small; but then each of the many processes here compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run demo try-wheel test test-evolve test-load test-hostile check format bench docs lock setup clean help
 

@@ -61,6 +61,9 @@ class Forge:
             raise self.error
         return "merged"
 
+    async def merged(self, number: int, *, head: str) -> str | None:
+        return None
+
     async def revert(self, merge_commit: str, *, reason: str) -> str:
         return "reverted"
 

@@ -12,11 +12,11 @@ import pytest
 import typer
 import yaml
 
-from persais_core import checks, cli, settings, supervisor
-from persais_core.domain import examples
+from persais_core import checks, cli, settings
+from persais_core.domain import examples, names
 from persais_core.mechanic import graph, preview
 from persais_core.orchestrator import first_turns
-from persais_core.templates import naming
+from persais_core.supervisor import releases, serving, watch
 
 CORE = Path(__file__).resolve().parents[1]
 ROOT = CORE.parent
@@ -34,18 +34,18 @@ FACTS = {
     "changes": (
         f"There are {graph.MAX_ROUNDS} rounds at most",
         f"watched for {WATCHED}",
-        f"within {supervisor.HEALTHY_WITHIN:g} seconds",
-        f"below {supervisor.MEMORY_CAP} MB",
-        f"breaks in {supervisor.BROKEN_TURNS} of its first {first_turns.COUNTED} answers",
-        f"{supervisor.FAILED_PROBES} health checks in a row",
+        f"within {releases.Pace.healthy:g} seconds",
+        f"below {releases.MEMORY_CAP} MB",
+        f"breaks in {watch.BROKEN_TURNS} of its first {first_turns.COUNTED} answers",
+        f"{serving.FAILED_PROBES} health checks in a row",
         f"{preview.IDLE / 60:g} minutes of silence",
         f"at most {examples.MAX_EXAMPLES} examples, of {examples.MAX_TEXT} characters",
     ),
     "how-it-works": (
         f"{graph.MAX_ROUNDS} rounds at most",
         f"watched for {WATCHED}",
-        f"It has {supervisor.HEALTHY_WITHIN:g} seconds and {supervisor.MEMORY_CAP} MB of memory",
-        f"started again, {supervisor.RESTARTS} times within two minutes at most",
+        f"It has {releases.Pace.healthy:g} seconds and {releases.MEMORY_CAP} MB of memory",
+        f"started again, {serving.RESTARTS} times within two minutes at most",
     ),
     "chat": (f"there are {graph.MAX_ROUNDS} rounds at most", f"within {WATCHED}"),
     "safety": (f"watched for {WATCHED}",),
@@ -177,7 +177,7 @@ def test_every_make_target_is_told() -> None:
 
 def test_every_chat_command_is_told() -> None:
     told = {match["first"].strip("`").partition(" ")[0] for match in ROW.finditer(section("chat", "Commands"))}
-    assert {f"/{name}" for name in (*naming.BUILT_IN_COMMANDS, "master", "mechanic")} <= told
+    assert {f"/{name}" for name in names.BUILT_IN_COMMANDS | names.BUILT_IN_AGENTS} <= told
 
 
 def test_every_room_is_told_from_the_top_floor_down() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from persais_core.commands import Command, Outcome, run
+from persais_core.processes import Command, Outcome, run
 
 
 def python(code: str, cwd: Path, **options: object) -> Command:

@@ -60,7 +60,7 @@ async def test_corrected_tried_read_deployed_explained_and_rolled_back(tmp_path:
         await say("Hi")
         await page.wait_for(says("Echo: Hi"))
         await say("/why echo")
-        await page.wait_for(says("First asked for", "Corrected: no, it repeats the message", "Approved by: 1000001"))
+        await page.wait_for(says("First asked for", "Corrected: no, it repeats the message", "Approved by: You"))
         await say("/rollback")
         await page.wait_for(says("is not in the bot any more"), timeout=120)
         await page.screenshot(tmp_path / "rolled-back.png")

@@ -28,7 +28,9 @@ def drivers(home: Path) -> list[int]:
     return found
 
 
-async def test_made_taken_back_and_read_about(tmp_path: Path, aider_venv: Path) -> None:
+async def test_made_taken_back_and_read_about_and_no_waiting_coder_outlives_the_bot(
+    tmp_path: Path, aider_venv: Path
+) -> None:
     home = {"PERSAIS_HOME": str(tmp_path)}
     async with live.running(PROJECT, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
         nothing = await persais("rollback", "--yes", **home)
@@ -48,19 +50,13 @@ async def test_made_taken_back_and_read_about(tmp_path: Path, aider_venv: Path) 
         assert [act for act in acts if act in ("change requested", "merged", "deployed", "rolled back")] == [
             "change requested", "merged", "deployed", "rolled back",
         ]  # fmt: skip
-    assert (await persais("audit", **home)).returncode == 1, "its database is stopped"
-
-
-async def test_a_waiting_coder_does_not_outlive_its_bot(tmp_path: Path, aider_venv: Path) -> None:
-    async with live.running(PROJECT, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
-        await person.send("/mechanic")
-        await person.wait_for(lambda m: m.from_bot)
-        await person.send('Create an agent "Shout" that answers in upper case')
+        await person.send('/mechanic Create an agent "Loud" that answers in upper case')
         card = await person.wait_for(lambda m: "PR is ready" in m.text, timeout=60)
         waiting = drivers(tmp_path)
         assert len(waiting) == 1, "one waits for the next round"
         await person.press(card, "Abort")
         await person.wait_for(lambda m: m.text.startswith("🗑") or "was aborted" in m.text, timeout=60)
+    assert (await persais("audit", **home)).returncode == 1, "its database is stopped"
     async with asyncio.timeout(20):
         while any(Path(f"/proc/{pid}").exists() for pid in waiting):
             await asyncio.sleep(0.05)

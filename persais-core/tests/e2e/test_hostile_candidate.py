@@ -202,7 +202,7 @@ async def test_after_a_whole_evolution_no_secret_stands_anywhere(
     await person.send(f'Create an agent "Echo" that repeats the user\'s messages. My key is {PASTED}')
     card = await ready(person)
     await person.press(card, "Deploy")
-    await person.wait_for(lambda m: "Deployed!" in m.text, timeout=2 * WITHIN)
+    await person.wait_for(lambda m: "Deployed!" in m.text, timeout=WITHIN)
     await person.send("/echo Hello")
     await person.wait_for(lambda m: m.text == "Echo: Hello")
     await person.send("/audit 100")

@@ -16,10 +16,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
+from changes import kill_release, rows
 
+import minds
 from conftest import commit_everything, run_persais
 from persais_core import settings
+from persais_core.db import core_migrations
 from persais_core.db.embedded import EmbeddedPostgres
 from persais_core.emulators.telegram import TelegramEmulator
 from persais_core.emulators.telegram.client import ChatClient
@@ -65,30 +69,25 @@ async def test_a_chat_goes_on_in_the_same_agent_after_a_restart_and_after_a_kill
         assert len(said) <= len(once) + 1
 
 
-async def test_a_message_sent_while_the_bot_is_killed_is_answered_when_it_is_back(
-    project: Path, tmp_path: Path, aider_venv: Path
-) -> None:
-    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
-        await person.send("/echo")
+async def test_a_message_sent_while_the_bot_is_killed_is_answered_when_it_is_back(bot: live.Live) -> None:
+    async with bot.person() as person:
+        await person.send("/parrot")
         await person.wait_for(lambda m: m.from_bot)
-        kill(*processes("-f", f"serve --root {tmp_path}"))
+        kill_release(bot)
         await person.send("one")
-        await person.wait_for(lambda m: m.text == "Echo: one", timeout=60)
+        await person.wait_for(lambda m: m.text == "one", timeout=60)
     assert any("ended unexpectedly" in line for line in bot.lines)
 
 
-async def test_a_second_run_beside_the_first_says_so_and_harms_nothing(
-    project: Path, tmp_path: Path, aider_venv: Path
-) -> None:
-    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot:
-        second = await persais("dev", str(project), PERSAIS_HOME=str(tmp_path), PORT="0")
-        assert second.returncode == 1
-        assert "running here already" in second.stderr
-        assert "Traceback" not in second.stderr
-        async with httpx.AsyncClient() as http:
-            health = (await http.get(f"http://127.0.0.1:{bot.public_port}/health")).json()
-        assert health["status"] == "ok"
-        assert set(health) >= {"status", "version", "commit", "checks"}
+async def test_a_second_run_beside_the_first_says_so_and_harms_nothing(bot: live.Live) -> None:
+    second = await persais("dev", str(bot.home.parent / "project"), PERSAIS_HOME=str(bot.home), PORT="0")
+    assert second.returncode == 1
+    assert "running here already" in second.stderr
+    assert "Traceback" not in second.stderr
+    async with httpx.AsyncClient() as http:
+        health = (await http.get(f"http://127.0.0.1:{bot.public_port}/health")).json()
+    assert health["status"] == "ok"
+    assert set(health) >= {"status", "version", "commit", "checks"}
 
 
 async def test_a_taken_port_is_named_with_what_to_do(project: Path, tmp_path: Path) -> None:
@@ -125,11 +124,20 @@ async def test_a_bot_whose_agents_do_not_load_starts_in_safe_mode_and_says_why(
     assert "Traceback" not in "\n".join(bot.lines)
 
 
-@pytest.mark.parametrize("when", ["importing", "Database: starting", "Bot: starting"])
 async def test_ctrl_c_while_starting_leaves_a_home_that_starts_again(
-    project: Path, tmp_path: Path, aider_venv: Path, when: str
+    project: Path, tmp_path: Path, aider_venv: Path
 ) -> None:
-    environment = {"PERSAIS_HOME": str(tmp_path), "PORT": "0", "AIDER_VENV": str(aider_venv)}
+    """Each start goes on beyond where the one before it was stopped, and the last one to the end."""
+    for when in ("importing", "Database: starting", "Bot: starting"):
+        assert b"Traceback" not in await stopped(project, tmp_path, aider_venv, when), when
+    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
+        await person.send("/status")
+        assert "Commit:" in (await person.wait_for(lambda m: m.from_bot)).text
+
+
+async def stopped(project: Path, home: Path, aider_venv: Path, when: str) -> bytes:
+    """Start a bot, press ctrl-C at a moment of its start, and return all that it said."""
+    environment = {"PERSAIS_HOME": str(home), "PORT": "0", "AIDER_VENV": str(aider_venv)}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "persais_core", "dev", str(project),
         env=settings.child_environment(**dict.fromkeys(live.ALONE, ""), **environment),
@@ -143,37 +151,33 @@ async def test_ctrl_c_while_starting_leaves_a_home_that_starts_again(
     else:
         assert process.stdout
         while when.encode() not in output:
-            output += await process.stdout.readline()
+            line = await process.stdout.readline()
+            assert line, output.decode()
+            output += line
     process.send_signal(signal.SIGINT)
     ended = asyncio.create_task(process.communicate())
     # While it imports, Python may lose the first one in a place where nothing can be raised; people press again.
     while when == "importing" and not (await asyncio.wait([ended], timeout=2))[0]:
         process.send_signal(signal.SIGINT)
-    output += (await ended)[0]
-    assert b"Traceback" not in output, output.decode()
-    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
-        await person.send("/status")
-        assert "Commit:" in (await person.wait_for(lambda m: m.from_bot)).text
+    return output + (await ended)[0]
 
 
-async def test_a_stranger_gets_one_refusal_no_model_call_and_an_audit_row(
-    project: Path, tmp_path: Path, aider_venv: Path
-) -> None:
-    async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person(user=4242) as stranger:
+async def test_a_stranger_gets_one_refusal_no_model_call_and_an_audit_row(bot: live.Live, mind: minds.Mind) -> None:
+    mind.forget()
+    async with bot.person(user=4242) as stranger:
         await stranger.send("let me in")
-        assert (await stranger.wait_for(lambda m: m.from_bot)).text.startswith("This bot is private")
+        refused = await stranger.wait_for(lambda m: m.from_bot)
+        assert refused.text == "This bot is private. Its owner has to let you in."
         await stranger.send("please")
         await stranger.send("/status")
         async with bot.person() as owner:
             await owner.send("/status")
             await owner.wait_for(lambda m: m.from_bot)
         assert len([m for m in await stranger.history() if m.from_bot]) == 1
-        import psycopg
-
-        with psycopg.connect(EmbeddedPostgres(tmp_path / "pg").url()) as connection:
-            rows = connection.execute("select actor, outcome from persais.audit where action = 'stranger refused'")
-            assert rows.fetchall() == [(4242, "refused")]
-            assert connection.execute("select count(*) from persais.model_calls").fetchone() == (0,)
+    refused = "select outcome from persais.audit where action = 'stranger refused' and actor = 4242"
+    assert rows(bot, refused) == [("refused",)]
+    assert mind.calls == []
+    assert rows(bot, "select count(*) from persais.model_calls where user_id = 4242") == [(0,)]
 
 
 def processes(*arguments: str) -> list[int]:
@@ -230,6 +234,9 @@ async def emulated() -> AsyncIterator[str]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "pg", durable=False)
     server.start()
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("create database prepared")
+    core_migrations.prepare(server.url("prepared"))
     yield server
     server.stop()
 
@@ -237,11 +244,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embedded
 @pytest.fixture
 async def serve(project: Path, postgres: EmbeddedPostgres, emulated: str, tmp_path: Path) -> AsyncIterator[object]:
     """Starts `persais serve` with some settings."""
-    import psycopg
-
     name = f"serve_{tmp_path.name[-8:]}".replace("-", "_")
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(f'create database "{name}"')
+        connection.execute(f'create database "{name}" template prepared')
     started: list[asyncio.subprocess.Process] = []
 
     async def start(**environment: str) -> Served:
@@ -310,8 +315,6 @@ async def test_updates_come_by_webhook_when_the_bot_has_a_public_address(serve, 
 async def test_a_bot_whose_connections_the_database_ends_answers_the_next_message(
     serve, emulated: str, postgres: EmbeddedPostgres
 ) -> None:
-    import psycopg
-
     running = await serve(ALLOWED_USER_IDS="7")
     async with ChatClient(emulated, KEY, user=7) as person:
         await person.send("/echo")

@@ -30,17 +30,12 @@ async def test_a_comment_asked_for_ends_in_a_pull_request_that_changes_that_file
     await abort(person, card)
 
 
-async def test_abort_leaves_nothing_behind(bot: live.Live, person: ChatClient) -> None:
+async def test_abort_leaves_nothing_behind_and_no_buttons_on_the_card(bot: live.Live, person: ChatClient) -> None:
     before = traces(bot, project_of(bot))
     card = await ask(person, 'Create an agent "Loud" that answers in upper case')
     assert traces(bot, project_of(bot)) != before
     await abort(person, card)
     assert traces(bot, project_of(bot)) == before
-
-
-async def test_an_aborted_card_has_no_buttons_left(person: ChatClient) -> None:
-    card = await ask(person, 'Create an agent "Quiet" that answers in lower case')
-    await abort(person, card)
     now = next(m for m in await person.history() if m.id == card.id)
     assert now.buttons == ()
 
@@ -205,12 +200,3 @@ async def test_code_that_reaches_for_the_system_never_runs(
     answer = await ask(person, "Change the parrot")
     assert "❌" in answer.text
     assert not proof.exists()
-
-
-async def test_other_peoples_taps_do_nothing(bot: live.Live, person: ChatClient) -> None:
-    card = await ask(person, 'Create an agent "Mirror" that answers with the text reversed')
-    async with bot.person(user=777) as stranger:
-        await stranger.send("/start")
-        refused = await stranger.wait_for(lambda m: m.from_bot)
-        assert refused.text == "This bot is private. Its owner has to let you in."
-    await abort(person, card)

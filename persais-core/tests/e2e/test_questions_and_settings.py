@@ -28,11 +28,17 @@ async def test_a_question_is_answered_by_the_model_with_its_tools_and_makes_no_c
     assert rows(bot, "select state, branch from persais.changes order by id desc limit 1") == [("answered", None)]
 
 
-async def test_an_agent_is_set_in_words_and_by_command_from_the_next_turn_on(
+async def test_an_agent_is_set_in_words_and_a_tap_or_by_command_from_the_next_turn_on(
     bot: live.Live, person: ChatClient, mind: minds.Mind
 ) -> None:
     await person.send("Let the parrot use vendor/tiny-1 with temperature 0")
-    done = await person.wait_for(lambda m: m.text.startswith(("✅ parrot", "I cannot")), timeout=WITHIN)
+    asked = await person.wait_for(lambda m: m.text.startswith(("⚙️ ", "I cannot")) and bool(m.buttons), timeout=WITHIN)
+    assert asked.text.startswith("⚙️ To be set for parrot: model vendor/tiny-1, temperature 0.")
+    assert rows(bot, "select count(*) from persais.agent_config") == [(0,)]
+    await person.press(asked, "Set")
+    done = await person.wait_for(lambda m: m.text.startswith("✅ parrot"), timeout=WITHIN)
+    assert done.id == asked.id
+    assert not done.buttons
     assert "model vendor/tiny-1" in done.text
     assert "temperature 0" in done.text
     await person.send("/config parrot enabled=no")

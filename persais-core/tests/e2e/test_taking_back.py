@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -178,10 +179,11 @@ async def test_deployed_explained_and_rolled_back(
     await person.send("/why")
     why = await person.wait_for(lambda m: m.text.startswith("Agent: shout"))
     assert 'First asked for: Create an agent "Shout"' in why.text
-    assert "Approved by: 1000001" in why.text
+    assert "Approved by: You" in why.text
     assert said.from_bot
     await person.send("/rollback")
-    await person.wait_for(lambda m: "is not in the bot any more" in m.text, timeout=WITHIN)
+    told = await person.wait_for(lambda m: "is not in the bot any more" in m.text, timeout=WITHIN)
+    assert "Shout is not here any more; Master answers from here on." in told.text
     assert git(remote(parrot[0]), "ls-tree", "-r", "main") == before
     await person.send("/shout hello")
     await person.wait_for(lambda m: "no command /shout" in m.text)
@@ -225,3 +227,49 @@ async def test_a_version_that_does_not_load_never_replaces_the_old_one(
     assert git(remote(parrot[0]), "ls-tree", "-r", "main") == before
     await person.send("/parrot still here")
     await person.wait_for(lambda m: m.text == "still here")
+
+
+def push(bot: live.Live, work: Path, path: str, text: str | None) -> None:
+    """What a person does to main with git, at some other desk; None: remove the file."""
+    if not work.exists():
+        subprocess.run(["git", "clone", "-q", str(remote(bot)), str(work)], check=True)
+    git(work, "pull", "-q")
+    file = work / path
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    commit_everything(work)
+    git(work, "push", "-q", "origin", "HEAD:main")
+
+
+NOBODY_IS_LOUD = """from pathlib import Path
+
+
+def test_nobody_is_loud() -> None:
+    assert not list(Path("bot/agents").glob("loud*"))
+"""
+
+
+async def test_what_was_approved_is_checked_again_with_what_main_has_become(
+    parrot: tuple[live.Live, Path], person: ChatClient, tmp_path: Path
+) -> None:
+    bot, _ = parrot
+    card = await ask(person, 'Create an agent "Loud" that answers in upper case')
+    assert "PR is ready" in card.text, card.text
+    push(bot, tmp_path / "desk", "tests/agents/test_nobody.py", NOBODY_IS_LOUD)
+    main = git(remote(bot), "rev-parse", "main")
+    await person.press(card, "Deploy")
+    failed = await person.wait_for(lambda m: "❌ Not deployed" in m.text, timeout=WITHIN)
+    assert "Main has changed since this was checked, and together with that it fails: Tests." in failed.text
+    assert git(remote(bot), "rev-parse", "main") == main
+
+    push(bot, tmp_path / "desk", "tests/agents/test_nobody.py", None)
+    await person.press(failed, "Retry")
+    card = await ready(person)
+    push(bot, tmp_path / "desk", "NOTES.md", "Nothing that the change minds.\n")
+    await person.press(card, "Deploy")
+    await person.wait_for(lambda m: m.text == "🚀 Deployed!", timeout=WITHIN)
+    assert "NOTES.md" in git(remote(bot), "ls-tree", "--name-only", "main")
+    body, checked = rows(bot, "select body, (body->>'checked_on') from persais.changes order by id desc limit 1")[0]
+    assert checked and checked != body["base"]

@@ -11,7 +11,7 @@ from persais_core.emulators.telegram.client import ChatClient
 from persais_core.emulators.telegram.values import ChatMessage
 from persais_core.testing import live
 
-WITHIN = 60.0  # seconds for a change; far more than it takes
+WITHIN = 120.0  # seconds for a change; far more than it takes
 GUEST = """        if message.text == "Hello World":
             return message.text
         if message.text == "hang":
