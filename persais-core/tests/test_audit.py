@@ -43,7 +43,7 @@ NOTED = {
     "checks failed": "mechanic/watch.py",
     "checks passed": "mechanic/watch.py",
     "claim": "security/access.py",
-    "command refused": "orchestrator/dispatch.py",
+    "command refused": "orchestrator/built_in.py",
     "deployed": "mechanic/settle.py",
     "gate refused": "mechanic/watch.py",
     "loss allowed": "mechanic/migrate.py",

@@ -1,8 +1,8 @@
 """What can be counted about a running bot, for Prometheus.
 
-Events (turns, calls of models) are counted here as they happen, by one object that `app/parts.py` makes and hands to whoever
-counts; depths (what waits) are asked of the database when somebody looks. No label ever holds what a person wrote:
-they are names of agents, models, jobs and states.
+Events (turns, calls of models) are counted here as they happen, by one object that `app/parts.py` makes and hands to
+whoever counts; depths (what waits) are asked of the database when somebody looks. No label ever holds what a person
+wrote: they are names of agents, models, jobs and states.
 """
 
 from __future__ import annotations

@@ -28,8 +28,7 @@ from persais_core.emulators.telegram.client import ChatClient
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
 from persais_core.metrics import Metrics
-from persais_core.orchestrator import commands
-from persais_core.orchestrator import dispatch as dispatch_module
+from persais_core.orchestrator import built_in, commands
 from persais_core.orchestrator.dispatch import Dispatch
 from persais_core.orchestrator.first_turns import FirstTurns
 from persais_core.queue.inbox import Inbox
@@ -178,7 +177,7 @@ async def test_in_a_group_a_command_for_another_bot_is_not_answered(
 
 
 def test_help_tells_an_admin_every_command_that_is_answered_and_others_those_they_may_use() -> None:
-    source = ast.parse(Path(dispatch_module.__file__).read_text("utf-8"))
+    source = ast.parse(Path(built_in.__file__).read_text("utf-8"))
     answered = {
         str(node.value.value).removeprefix("/")
         for node in ast.walk(source)

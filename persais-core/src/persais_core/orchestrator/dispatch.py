@@ -14,21 +14,21 @@ from dataclasses import dataclass
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from persais_core import audit, errors, texts
+from persais_core import texts
 from persais_core.agents.config import AgentConfigs
 from persais_core.agents.registry import MASTER
 from persais_core.channels import presence
 from persais_core.channels.base import Channel, Incoming, Press
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
-from persais_core.domain.changes import Change, ChangeState, Notice
 from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
 from persais_core.domain.names import BUILT_IN_AGENTS
-from persais_core.mechanic import approve, cards, diff, rollback, why
+from persais_core.mechanic import approve, diff
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
 from persais_core.metrics import Metrics
-from persais_core.orchestrator import buttons, commands, configuring, journal, set_aside, sharing
+from persais_core.orchestrator import buttons, commands, set_aside
+from persais_core.orchestrator.built_in import BuiltIn
 from persais_core.orchestrator.first_turns import FirstTurns
 from persais_core.orchestrator.graph import Orchestrator
 from persais_core.orchestrator.state import Answer
@@ -80,8 +80,10 @@ class Dispatch:
         username: str,
     ) -> None:
         self._database, self._channel, self._access = database, channel, access
-        self._orchestrator, self._ledger, self._facts = orchestrator, ledger, facts
-        self._configs = configs
+        self._orchestrator, self._ledger = orchestrator, ledger
+        self._built_in = BuiltIn(
+            database=database, access=access, orchestrator=orchestrator, ledger=ledger, configs=configs, facts=facts
+        )
         self._inbox, self._previews = Inbox(database), previews
         self._first_turns, self._sender = first_turns, sender
         self._metrics, self._log_content = metrics, log_content
@@ -150,7 +152,7 @@ class Dispatch:
             # What raises here is a bug of ours or the database: the queue tries again, and then sets the turn aside.
             kind, replies = "preview", await self._previews.answer(value)
             if replies is None:
-                kind, replies = "command", await self._command(value)
+                kind, replies = "command", await self._built_in.answer(value)
             if replies is None:
                 answer = await self._orchestrator.answer(value)
                 kind, replies = "broke" if answer.broke else "answered", answer.replies
@@ -188,7 +190,7 @@ class Dispatch:
         replies = refusal
         if user is not None and incoming.message is not None:
             value = Turn(id=0, lane=incoming.lane, user=user, messages=(incoming.message,))
-            replies = await self._command(value, key=f"update:{update}:0") or ()
+            replies = await self._built_in.answer(value, key=f"update:{update}:0") or ()
         async with self._database.session() as session:
             for number, reply in enumerate(replies):
                 await outbox.put(session, incoming.lane, reply, key=f"update:{update}:{number}")
@@ -241,133 +243,6 @@ class Dispatch:
         result = await self._access.claim(user, code)
         log.info("claim", user=user.id, result=result.value)
         return Reply(text=texts.say(user.language, f"claim-{result.value}"), plain=result is not Claim.ACCEPTED)
-
-    async def _command(self, turn: Turn, *, key: str | None = None) -> tuple[Reply, ...] | None:
-        """The answer to a built-in command; None when it is none, as nothing is that a person did not write here.
-
-        Args:
-            key: of the answer in the outbox, for those that are acted on beside the lane. A command that chooses for
-                itself what to act on stores its answer with the act: done again after a kill, it would choose another.
-        """
-        if not turn.is_own_words:
-            return None
-        registry, user = self._orchestrator.registry, turn.user
-        word, rest = turn.message.command
-        match word:
-            case "/start":
-                return (commands.start(user, await self._orchestrator.seen_by(user)),)
-            case "/help":
-                seen = await self._orchestrator.seen_by(user)
-                return (commands.help_text(user, seen, is_claimable=await self._access.is_claimable()),)
-            case "/agents":
-                return (commands.agents(user, await self._orchestrator.seen_by(user)),)
-            case "/visibility":
-                return (await sharing.answer(self._orchestrator.roster, words=rest, user=user),)
-            case "/status":
-                seen = await self._orchestrator.seen_by(user)  # in a group it may be somebody else's private agent
-                agent = seen.find(await self._orchestrator.agent_of(turn))
-                changes = await self._ledger.open_changes() if user.is_admin else []
-                return (commands.status(user, await self._facts(user.language), agent, changes),)
-            case "/claim":
-                return (Reply(text=texts.say(user.language, "claim-closed"), plain=True),)
-            case "/stop":
-                return (Reply(text=texts.say(user.language, "stop-nothing"), plain=True),)
-            case "/why":
-                return (await self._why(turn),)
-            case "/abort" | "/deploy" | "/rollback" | "/audit" | "/config" | "/dead" as command if not user.is_admin:
-                async with self._database.session() as session:
-                    await audit.refuse(session, "command refused", actor=user.id, subject=command, cause="no admin")
-                return (Reply(text=texts.say(user.language, "tap-not-admin"), plain=True),)
-            case "/audit":
-                return (await journal.answer(self._database, words=rest, language=user.language),)
-            case "/dead":
-                return (await set_aside.answer(self._database, words=rest, user=user),)
-            case "/config":
-                return (await configuring.answer(self._configs, registry, turn),)
-            case "/abort":
-                return (await self._abort(turn, key),)
-            case "/deploy":
-                return (await self._deploy(turn),)
-            case "/rollback":
-                return (await self._rollback(turn, key),)
-            case "/reset":
-                await self._orchestrator.forget(turn)
-                return (Reply(text=texts.say(user.language, "reset-done"), plain=True),)
-        return None
-
-    async def _why(self, turn: Turn) -> Reply:
-        """Where the behaviour of an agent comes from: the one named, the one that said a message, or the lane's."""
-        words = turn.message.text.split(maxsplit=1)
-        name = words[1].strip().lstrip("/").lower() if len(words) > 1 else None
-        if name is None and turn.message.reply_to is not None:
-            name = await why.agent_of_message(self._database, turn.lane, turn.message.reply_to)
-        name = name or await self._orchestrator.agent_of(turn)
-        hidden = self._orchestrator.registry.find(name) and not (await self._orchestrator.seen_by(turn.user)).find(name)
-        if hidden and not turn.user.is_admin:
-            # The same words as for one that is not there: nobody learns of another's private agent.
-            return Reply(text=texts.say(turn.user.language, "why-unknown", agent=name), plain=True)
-        return await why.answer(
-            self._database, self._ledger, agent=name, language=turn.user.language, is_admin=turn.user.is_admin
-        )
-
-    async def _chosen_change(self, turn: Turn, states: set[ChangeState]) -> Change | None:
-        """The change a command names by its number, or the newest of this lane in one of the states."""
-        words = turn.message.text.split()
-        changes = [c for c in await self._ledger.open_changes() if c.state in states]
-        if len(words) > 1:
-            return next((c for c in changes if str(c.id) == words[1].lstrip("#")), None)
-        mine = [c for c in changes if c.chat_id == turn.lane.chat_id]
-        return mine[-1] if mine else None
-
-    async def _abort(self, turn: Turn, key: str | None) -> Reply:
-        language = turn.user.language
-        change = await self._chosen_change(turn, set(ChangeState) - {ChangeState.DEPLOYING})
-        if change is not None:
-            chat, topic = turn.lane.chat_id, turn.lane.topic_id
-            notice = Notice(key=key, chat_id=chat, topic_id=topic, language=language) if key else None
-            if await self._ledger.stop(change.id, actor=turn.user.id, notice=notice):
-                return cards.abort_told(change, language)
-        return Reply(text=texts.say(language, "abort-nothing"), plain=True)
-
-    async def _deploy(self, turn: Turn) -> Reply:
-        language = turn.user.language
-        waiting = [c for c in await self._ledger.open_changes() if c.state is ChangeState.AWAITING_APPROVAL]
-        if len(waiting) > 1 and len(turn.message.text.split()) == 1:
-            # Whoever writes this means the one they have read, which need not be the newest.
-            names = ", ".join(f"#{change.id} {change.branch}" for change in waiting)
-            return Reply(text=texts.say(language, "deploy-which", changes=names), plain=True)
-        change = await self._chosen_change(turn, {ChangeState.AWAITING_APPROVAL})
-        if change is None:
-            return Reply(text=texts.say(language, "deploy-nothing"), plain=True)
-        data = change.buttons.get("deploy", "")
-        tapped = await approve.press(
-            self._database, self._ledger, user=turn.user, lane=turn.lane, data=data, origin=turn.origin
-        )
-        return Reply(text=tapped.note, plain=True)
-
-    async def _rollback(self, turn: Turn, key: str | None) -> Reply:
-        """Put the rollback of one change, chosen now, in the queue; it speaks for itself when it has begun."""
-        words = turn.message.text.split(maxsplit=1)
-        try:
-            change = rollback.find(await self._ledger.deployed(), words[1] if len(words) > 1 else "")
-        except errors.ChangeError as error:
-            cause = texts.explain(turn.user.language, error)
-            return Reply(text=texts.say(turn.user.language, "rollback-failed", cause=cause), plain=True)
-        reply = Reply(text=texts.say(turn.user.language, "rollback-asked"), plain=True)
-        async with self._database.session() as session:
-            await jobs.defer(
-                session,
-                "rollback",
-                lock="rollback",
-                what=str(change.id),
-                user=turn.user.id,
-                chat=turn.lane.chat_id,
-                topic=turn.lane.topic_id,
-                key=key,
-            )
-            if key:
-                await outbox.put(session, turn.lane, reply, key=key)
-        return reply
 
     async def _done(
         self, turn: int, replies: tuple[Reply, ...], lane: Lane, answer: Answer | None = None
