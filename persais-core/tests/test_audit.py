@@ -33,7 +33,7 @@ NOTED = {
     "change corrected": "mechanic/ledger.py",
     "change deploy": "mechanic/approve.py",
     "change deploy_drop": "mechanic/approve.py",
-    "change failed": "mechanic/graph.py",
+    "change failed": "mechanic/evolution.py",
     "change leave": "mechanic/approve.py",
     "change planned": "mechanic/graph.py",
     "change requested": "mechanic/ledger.py",

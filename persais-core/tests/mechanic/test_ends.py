@@ -30,6 +30,7 @@ from persais_core.git.repository import Repository
 from persais_core.llm.models import Models
 from persais_core.mechanic import graph, retry
 from persais_core.mechanic.deliver import new_buttons
+from persais_core.mechanic.evolution import Evolution
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
 from persais_core.security.redact import Redactor
@@ -76,7 +77,7 @@ class House:
     hub: GitHubStandIn
     database: Database
     shop: Workshop
-    evolution: graph.Evolution
+    evolution: Evolution
     deployer: Deployer
 
     async def approved(self, slug: str = "parrot") -> Change:
@@ -90,7 +91,7 @@ class House:
         commit = await repository.commit(branch, base, folder, (AGENT,), "Change it")
         await repository.push(branch)
         link = await self.shop.forge.open(branch=branch, head=commit, base=base, title="Change it", body="")
-        found = graph._builder().compile(checkpointer=AsyncPostgresSaver(await self.database.graph_pool()))
+        found = graph.builder().compile(checkpointer=AsyncPostgresSaver(await self.database.graph_pool()))
         config: Any = {"configurable": {"thread_id": f"change:{opened.id}:0"}}
         await found.aupdate_state(config, {"change": opened.id, "user": ANN.id}, as_node="approve")
         async with ledger.changing(opened.id) as (session, change):
@@ -176,7 +177,7 @@ async def house(database: Database, tmp_path: Path) -> AsyncIterator[House]:
         async def get_shop() -> Workshop:
             return shop
 
-        yield House(hub, database, shop, graph.Evolution(ledger, Redactor(()), get_shop, leaving=leaving), deployer)
+        yield House(hub, database, shop, Evolution(ledger, Redactor(()), get_shop, leaving=leaving), deployer)
 
 
 async def test_a_change_that_may_be_merged_is_neither_failed_nor_merged_until_that_is_known(house: House) -> None:
@@ -308,7 +309,7 @@ async def test_a_rollback_that_comes_after_the_return_says_so(house: House) -> N
     async def get_shop() -> Workshop:
         return slow
 
-    evolution = graph.Evolution(slow.ledger, Redactor(()), get_shop, leaving=leaving)
+    evolution = Evolution(slow.ledger, Redactor(()), get_shop, leaving=leaving)
     await evolution.rollback(str(change.id), ANN.id, LANE.chat_id, 0)
     assert (await house.now(change)).state is ChangeState.FAILED
     assert "taken back by itself meanwhile" in await house.said()

@@ -16,7 +16,7 @@ from persais_core.domain.changes import Change, ChangeState, Plan
 from persais_core.domain.chats import Lane, Language, User
 from persais_core.domain.configs import AgentConfig, ConfigChange
 from persais_core.mechanic import agent, approve, cards, configure, deliver
-from persais_core.mechanic.graph import Evolution
+from persais_core.mechanic.evolution import Evolution
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
 from persais_core.security.redact import Redactor

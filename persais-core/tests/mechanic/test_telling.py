@@ -27,7 +27,7 @@ from persais_core.git.bare import BareRepository
 from persais_core.git.repository import Repository
 from persais_core.llm.models import Models
 from persais_core.mechanic import cards, why
-from persais_core.mechanic.graph import Evolution
+from persais_core.mechanic.evolution import Evolution
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
 from persais_core.security.redact import Redactor

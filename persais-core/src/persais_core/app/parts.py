@@ -42,8 +42,8 @@ from persais_core.git.repository import Repository
 from persais_core.llm.models import Models
 from persais_core.mechanic import migrate
 from persais_core.mechanic.agent import Mechanic
+from persais_core.mechanic.evolution import Evolution
 from persais_core.mechanic.following import Following
-from persais_core.mechanic.graph import Evolution
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
 from persais_core.mechanic.workshop import Workshop
