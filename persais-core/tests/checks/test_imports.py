@@ -148,6 +148,18 @@ async def test_check_names_file_line_rule_and_remedy(root: Path, tmp_path: Path)
     assert verdict.findings[0].startswith("bot/agents/evil.py:3: import: os may not be imported; ")
 
 
+async def test_what_may_be_used_instead_is_named_in_full(root: Path, tmp_path: Path) -> None:
+    lines = ("import numpy", "from math import nope", "from typing import Nope")
+    (root / "bot/agents/evil.py").write_text("\n".join(('"""Evil."""', "", *lines, "")))
+    changed = (base.ChangedFile("bot/agents/evil.py", 0o100644, "added", 1),)
+    subject = base.Subject(root, "0" * 40, ("bot/agents/evil.py",), changed, sandbox.Sandbox(), tmp_path)
+    modules, some, many = (await imports.ImportsCheck()(subject)).findings
+    (root / "bot/agents/evil.py").unlink()
+    assert modules.endswith("zlib, zoneinfo") and " math, " in modules and "__future__" not in modules
+    assert some.endswith(" tan, tanh, tau, trunc")
+    assert " Annotated, " in many and many.endswith(" more")
+
+
 async def test_check_takes_a_crash_of_the_reader_for_a_refusal(tmp_path: Path) -> None:
     (tmp_path / "bot/agents").mkdir(parents=True)
     (tmp_path / "bot/agents/x.py").symlink_to("/dev/zero")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def test_every_honest_file_passes(lists: reviewer.Allowed, counts: Counts) -> No
     assert len(found) > 70
 
 
+@pytest.mark.parametrize("sample", sorted((HERE / "newer").glob("*.txt")), ids=lambda path: path.name)
+def test_attack_in_words_of_a_newer_python_is_stopped(sample: Path, lists: reviewer.Allowed) -> None:
+    rows = reviewer.review("bot/agents/x.py", sample.read_bytes(), reviewer.Alone(), lists)
+    said = sample.read_text().partition("\n")[0].removeprefix("# refused: ")
+    assert (said if sys.version_info >= (3, 12) else "syntax") in {row.rule for row in rows}
+
+
 @pytest.mark.parametrize("sample", sorted((HERE / "siblings").glob("*.txt")), ids=lambda path: path.name)
 def test_attack_through_another_file_is_stopped_where_that_is_there(
     sample: Path, tmp_path: Path, lists: reviewer.Allowed
@@ -64,6 +72,42 @@ def test_attack_through_another_file_is_stopped_where_that_is_there(
     path = "tests/agents/test_x.py" if sample.name.startswith("test_") else "bot/agents/x.py"
     rules = {one.rule for one in reviewer.review(path, sample.read_bytes(), reviewer.Project(str(tmp_path)), lists)}
     assert sample.read_text().partition("\n")[0].removeprefix("# refused: ") in rules
+
+
+def test_every_attack_that_needs_several_files_is_stopped(
+    tmp_path: Path, lists: reviewer.Allowed, counts: Counts
+) -> None:
+    """Each folder is a project, and its file x.py says which rule must refuse one of its files."""
+    found = sorted((HERE / "pairs").iterdir())
+    stopped = counts.setdefault("attacks over several files stopped", Counter(of=len(found)))
+    leaks = []
+    for folder in found:
+        files = {one.relative_to(folder).as_posix().removesuffix(".txt"): one for one in folder.rglob("*.txt")}
+        for path, one in files.items():
+            (tmp_path / folder.name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder.name / path).write_bytes(one.read_bytes())
+        project = reviewer.Project(str(tmp_path / folder.name))
+        rules = {
+            row.rule for path, one in files.items() for row in reviewer.review(path, one.read_bytes(), project, lists)
+        }
+        rule = files["bot/agents/x.py"].read_text().partition("\n")[0].removeprefix("# refused: ")
+        if rule in rules:
+            stopped[rule] += 1
+        else:
+            leaks.append((folder.name, rule, rules))
+    assert leaks == []
+    assert len(found) > 25
+
+
+def test_every_honest_file_passes_among_the_others(tmp_path: Path, lists: reviewer.Allowed) -> None:
+    found = [one for one in samples.honest() if not one.path.startswith("tests/examples")]
+    for one in found:
+        (tmp_path / one.path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / one.path).write_bytes(one.content)
+    project = reviewer.Project(str(tmp_path))
+    rows = {one.path: reviewer.review(one.path, one.content, project, lists) for one in found}
+    # Some import what is only there when they are read by themselves.
+    assert [(path, row) for path, all_of_it in rows.items() for row in all_of_it if row.rule != "import"] == []
 
 
 def test_every_change_set_out_of_bounds_is_refused(counts: Counts) -> None:

@@ -6,13 +6,16 @@ import json
 from datetime import date
 from typing import Annotated, Any
 
+import httpx
+import openai
 import psycopg
 import pytest
 from pydantic import Field
 
-from persais_core import errors
+from persais_core import errors, texts
 from persais_core.db.engine import Database
 from persais_core.db.records import Record
+from persais_core.llm import failures
 from persais_core.llm.models import MAX_TOOL_ROUNDS, Booking, Models, Said, as_data
 from persais_core.llm.tools import bind
 from persais_core.settings import Settings
@@ -207,7 +210,7 @@ async def test_a_model_that_only_calls_tools_is_stopped(models: Models, openai_s
 @pytest.mark.parametrize(
     ("answer", "told", "calls_made"),
     [
-        (fails(401), "OPENROUTER_API_KEY or LLM_API_KEY", 1),
+        (fails(401), "refuses the key; check LLM_API_KEY", 1),
         (fails(403), "status 403", 1),
         (fails(402), "status 402", 1),
         (fails(404), "no model vendor/big-1; check DEFAULT_MODEL", 1),
@@ -271,6 +274,21 @@ async def test_a_server_that_is_not_there_names_what_to_check(database: Database
     models = Models(settings("http://127.0.0.1:1/v1"), database)
     with pytest.raises(errors.ModelUnavailableError, match="check the network and LLM_BASE_URL"):
         await models.ask(HELLO, BOOKING)
+
+
+def test_only_what_is_set_is_to_be_checked() -> None:
+    usual = Settings(_env_file=None, openrouter_api_key=KEY, llm_base_url=None, llm_api_key=None)
+    unasked: Any = httpx.Request("POST", "https://model.example")
+    refused: Any = httpx.Response(401, request=unasked)
+    for error, told, russian in (
+        (openai.APIConnectionError(request=unasked), "the network and a proxy or firewall", "файрвол"),
+        (openai.AuthenticationError("no", response=refused, body=None), "OPENROUTER_API_KEY", "OPENROUTER_API_KEY"),
+    ):
+        with pytest.raises(errors.ModelUnavailableError, match=told) as caught, failures.translated("m", 1.0, usual):
+            raise error
+        both = texts.explain("en", caught.value), texts.explain("ru", caught.value)
+        assert told in both[0] and russian in both[1]
+        assert "LLM_" not in str(caught.value) + both[0] + both[1]
 
 
 async def test_what_the_coder_spent_is_booked_too(database: Database, sql: psycopg.AsyncConnection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import enum
 import functools
 import typing
 from collections.abc import Callable, Sequence
@@ -26,6 +27,39 @@ class Kind(typing.NamedTuple):
     name: str
 
 
+class Way(enum.StrEnum):
+    """An enum, in whose brackets its members are found."""
+
+    UP = "touch('member')"
+
+
+class Box:
+    """A class with brackets of its own."""
+
+    def __class_getitem__(cls, item: object) -> str:
+        RAN.append(str(item))
+        return "touch('brackets')"
+
+
+class Holder:
+    """A class with another one in it, and a text."""
+
+    said = "touch('said')"
+
+    class Inner(typing.NamedTuple):
+        """A type in a class."""
+
+        name: str
+
+
+HELD = "touch('held')"
+made: Any = typing  # what no type checker would let through
+HIDDEN = made.Optional["touch('hidden')"]
+LATER = made.TypeVar("LATER", bound="touch('bound')")
+OTHER = made.NewType("OTHER", "touch('new')")
+Names = dict[str, Kind]
+
+
 def touch(text: str) -> type[str]:
     """What no annotation may call."""
     RAN.append(text)
@@ -41,6 +75,8 @@ async def honest(
     other: Optional[dict[str, list[int]]] = None,  # noqa: UP045 - as many write it
     name: Annotated[str, pydantic.Field(max_length=9), "of whom"] = "",
     late: "Kind | None" = None,  # noqa: UP037 - a text within a text
+    alias: Names | None = None,
+    nested: Holder.Inner | None = None,
 ) -> str:
     """Say it."""
     return word
@@ -71,7 +107,7 @@ def test_types_that_are_texts_are_read(tool: Callable[..., Any]) -> None:
     assert found["late"] == Kind | None
     properties = bind(tool, "the context").args
     assert (properties["size"]["maximum"], properties["name"]["maxLength"]) == (9, 9)
-    assert set(properties) == {"word", "size", "way", "kinds", "other", "name", "late"}
+    assert set(properties) == {"word", "size", "way", "kinds", "other", "name", "late", "alias", "nested"}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +127,19 @@ def test_types_that_are_texts_are_read(tool: Callable[..., Any]) -> None:
         "[str for one in touch('loop')]",
         "lambda: 0",
         "str.__base__",
+        "HELD",
+        "list[HELD]",
+        "HELD | None",
+        "signatures.NOTHING",
+        "__doc__",
+        "HIDDEN",
+        "LATER",
+        "list[OTHER]",
+        "Way['UP']",
+        "Way.UP",
+        "Box['item']",
+        "Holder.said",
+        "print",
         "(lambda: touch('called'))()",
         SimpleNamespace(text=1),
         7,

@@ -22,7 +22,7 @@ from persais_core.security import sandbox
 
 MAX_FILE = 200_000  # bytes; no agent is longer, and everything after this costs more with size
 MAX_FINDINGS = 20
-MAX_FINDING = 400  # characters
+MAX_FINDING = 700  # characters; the names of all modules that may be imported take most of it
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def passed(check: str, summary: str) -> changes.Verdict:
 
 def failed(check: str, summary: str, findings: Iterable[str] = ()) -> changes.Verdict:
     """A verdict that stops a change; findings beyond the first twenty are counted, not listed."""
-    lines = [" ".join(finding.split()) if "\n" not in finding else finding for finding in findings]
+    lines = [finding.strip() for finding in findings]  # what is quoted in them may be spaces
     lines = [line if len(line) <= MAX_FINDING else f"{line[: MAX_FINDING - 1]}…" for line in lines]
     if len(lines) > MAX_FINDINGS:
         lines = [*lines[:MAX_FINDINGS], f"… and {len(lines) - MAX_FINDINGS} more"]

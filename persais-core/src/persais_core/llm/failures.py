@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import structlog
 
 from persais_core import errors
+from persais_core.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +24,13 @@ class ServerOutageError(OutageError):
 
 
 @contextmanager
-def translated(model: str, timeout_seconds: float) -> Iterator[None]:
+def translated(model: str, timeout_seconds: float, settings: Settings) -> Iterator[None]:
     """Within the block the client library is used.
+
+    Args:
+        model: the name that is asked for.
+        timeout_seconds: how long it may take.
+        settings: which of them are to be checked, where they may be to blame.
 
     Raises:
         ServerOutageError: the server is away or refuses the key.
@@ -37,7 +43,9 @@ def translated(model: str, timeout_seconds: float) -> Iterator[None]:
         yield
     except openai.AuthenticationError as error:
         raise ServerOutageError(
-            "the model's server refuses the key; check OPENROUTER_API_KEY or LLM_API_KEY", key="model-key"
+            f"the model's server refuses the key; check {settings.model_key_setting}",
+            key="model-key",
+            setting=settings.model_key_setting,
         ) from error
     except openai.NotFoundError as error:
         raise OutageError(
@@ -49,8 +57,11 @@ def translated(model: str, timeout_seconds: float) -> Iterator[None]:
         told = f"{round(timeout_seconds, 1):g}"
         raise OutageError(f"the model did not answer within {told} s", key="model-slow", seconds=told) from error
     except openai.APIConnectionError as error:
+        also = "LLM_BASE_URL" if settings.llm_base_url else "a proxy or firewall if there is one"
         raise ServerOutageError(
-            "the model's server cannot be reached; check the network and LLM_BASE_URL", key="model-away"
+            f"the model's server cannot be reached; check the network and {also}",
+            key="model-away",
+            address="set" if settings.llm_base_url else "usual",
         ) from error
     except openai.APIStatusError as error:
         kind = errors.ModelUnavailableError if error.status_code in REQUEST_AT_FAULT else OutageError

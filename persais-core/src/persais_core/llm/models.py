@@ -220,7 +220,7 @@ class Models:
             return pause or True
 
         try:
-            with failures.translated(name, share):
+            with failures.translated(name, share, self._settings):
                 async with asyncio.timeout(share):
                     async for attempt in stamina.retry_context(
                         on=again, attempts=TRIES, timeout=None, wait_initial=0.5, wait_max=8.0, wait_jitter=0.5

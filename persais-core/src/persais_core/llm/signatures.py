@@ -3,13 +3,17 @@
 Annotations may be texts, all of them where a file says `from __future__ import annotations`, and to know what such a
 text means it must be evaluated. A tool is a function that a bot's own code hands in, so what it says of itself is not
 believed: a text is first read as a tree, in which nothing but types may stand, the fields of `Annotated[…]` with values
-that are written out included. Only then is it evaluated.
+that are written out included; and what is named there is looked at, as a name that holds a text would be evaluated in
+its turn. Only then is it evaluated.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
+import enum
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -19,6 +23,11 @@ from persais_core import errors
 
 # Where the parts of the language's types come from; everything else that is no class is no type.
 TYPE_MODULES = {"typing", "typing_extensions"}
+GENERIC_MODULES = {*sys.stdlib_module_names, *TYPE_MODULES, "pydantic", "sqlmodel"}
+NOTHING = ""
+# What stands for other types that somebody evaluates later, and where these are.
+LOOKED_INTO = (typing.TypeVar, typing.NewType, getattr(typing, "TypeAliasType", typing.TypeVar))
+HOLDS = ("__bound__", "__constraints__", "__default__", "__supertype__", "__value__")
 RESERVED = {"model_config"}  # a parameter of this name would set up the model that the arguments are read with
 
 
@@ -93,6 +102,8 @@ def _is_plain(value: object, names: Mapping[str, Any]) -> bool:
     if typing.get_origin(value) is Literal or value is ...:
         return True
     given = typing.get_args(value)
+    if typing.get_origin(value) is None and isinstance(value, LOOKED_INTO):
+        given = tuple(held for name in HOLDS if (held := getattr(value, name, None)) is not None)
     is_type = isinstance(value, (types.GenericAlias, types.UnionType)) or type(value).__module__ in TYPE_MODULES
     return is_type and all(
         _is_plain(one, names) for one in (given[:1] if typing.get_origin(value) is Annotated else given)
@@ -113,20 +124,36 @@ def _is_type(node: ast.expr, names: Mapping[str, Any]) -> bool:
             return _is_type_text(text, names)
         case ast.Constant(value=value):
             return value is None or value is ...
-        case ast.Name(id=name) | ast.Attribute(value=ast.Name(), attr=name):
-            return not name.startswith("_")
+        case ast.Name() | ast.Attribute(value=ast.Name()):
+            return _is_found(_named(node, names), names)
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return all(_is_type(item, names) for item in items)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return _is_type(left, names) and _is_type(right, names)
-        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(value=ast.Name(), attr=name), slice=inner):
-            if name == "Literal":
+        case ast.Subscript(value=ast.Name() | ast.Attribute(value=ast.Name()) as outer, slice=inner):
+            found = _named(outer, names)
+            if found is Literal:
                 return all(isinstance(one, ast.Attribute) or _is_written(one) for one in _items(inner))
             first, *marks = _items(inner)
-            if name == "Annotated":
+            if found is Annotated:
                 return _is_type(first, names) and all(_is_mark(one, names) for one in marks)
-            return _is_type(inner, names) and not name.startswith("_")
+            return _is_found(found, names) and _takes_types(found) and _is_type(inner, names)
     return False
+
+
+def _is_found(value: object, names: Mapping[str, Any]) -> bool:
+    """Whether what a name stands for is a type. A text is none, as it would be evaluated in its turn."""
+    return not isinstance(value, (str, ForwardRef)) and _is_plain(value, names)
+
+
+def _takes_types(value: object) -> bool:
+    """Whether brackets behind a type take types, and do not look up a member or run a method of a bot's own."""
+    if isinstance(value, enum.EnumMeta):
+        return False
+    if not isinstance(value, type) or typing.get_args(value):
+        return True
+    makers = [one for one in value.__mro__ if "__class_getitem__" in vars(one)]
+    return bool(makers) and makers[0].__module__.partition(".")[0] in GENERIC_MODULES
 
 
 def _is_mark(node: ast.expr, names: Mapping[str, Any]) -> bool:
@@ -146,12 +173,16 @@ def _is_mark(node: ast.expr, names: Mapping[str, Any]) -> bool:
 
 
 def _named(node: ast.Name | ast.Attribute, names: Mapping[str, Any]) -> Any:
+    """What a name stands for, or one of a module or class; a text, which is no type, where there is nothing."""
     match node:
-        case ast.Name(id=name):
-            return names.get(name)
-        case ast.Attribute(value=ast.Name(id=name), attr=attr) if isinstance(names.get(name), types.ModuleType):
-            return vars(names[name]).get(attr)
-    return None
+        case ast.Name(id=name) if not name.startswith("_"):
+            return names.get(name, getattr(builtins, name, NOTHING))
+        case ast.Attribute(value=ast.Name(id=name), attr=attr) if not attr.startswith("_"):
+            around = names.get(name)
+            if isinstance(around, type):
+                return vars(around).get(attr, NOTHING)
+            return getattr(around, attr, NOTHING) if isinstance(around, types.ModuleType) else NOTHING
+    return NOTHING
 
 
 def _items(node: ast.expr) -> list[ast.expr]:

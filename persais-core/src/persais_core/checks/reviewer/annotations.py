@@ -8,7 +8,9 @@ from typing import Any
 from persais_core.checks.reviewer import characters
 from persais_core.checks.reviewer.attributes import Attributes
 from persais_core.checks.reviewer.bindings import BUILTINS
-from persais_core.checks.reviewer.names import FIELDS, NEVER_HIDDEN, Scope
+from persais_core.checks.reviewer.names import FIELDS, NEVER_HIDDEN
+from persais_core.checks.reviewer.nodes import is_foreign
+from persais_core.checks.reviewer.scopes import Scope
 
 # Fixtures that reach into the test run itself.
 CLOSED_FIXTURES = {
@@ -35,6 +37,9 @@ class Annotations(Attributes):
                 self.annotation(inner)
             case ast.Subscript(value=value, slice=index):
                 self.annotation(value)
+                if not self.takes_brackets(value):
+                    shown = ast.unparse(node)[:40]
+                    self.refuse(node, "annotation", f"{shown} may be a member and hold a text; name the type itself")
                 name = self.full_name(value)
                 if name == "typing.Literal":
                     self.expression(index)
@@ -55,7 +60,9 @@ class Annotations(Attributes):
             case ast.BinOp(left=left, op=ast.BitOr(), right=right):
                 self.annotation(left)
                 self.annotation(right)
-            case ast.Attribute(value=ast.Name() as kind, attr="args" | "kwargs") if self.full_name(kind) is None:
+            case ast.Attribute(value=ast.Name() as kind, attr="args" | "kwargs") if (
+                self.full_name(kind) is None and self.class_of(kind) is None
+            ):
                 self.annotation(kind)  # of a ParamSpec
             case ast.Name() | ast.Attribute():
                 self.mention(node)
@@ -72,20 +79,27 @@ class Annotations(Attributes):
         """Whether a name in an annotation is a type and can be no text, which would be evaluated."""
         if isinstance(node, ast.Attribute):
             full = self.full_name(node) or ""
-            module, _, name = full.rpartition(".")
-            if module.startswith("bot."):
-                return self.project.makes_type(module, name)
-            return bool(full)
+            return bool(full) and self.project.names_type(full)
+        if node.id.startswith("__"):
+            return False  # as __doc__, which holds a text that nobody reads as code
         for scope in reversed(self.scopes if self.is_evaluated else ()):
             if scope.is_function and node.id in scope.names:
                 return node.id in scope.kinds
+            if scope is self.scopes[-1] and not scope.is_function and self.may_be_set_later(node.id):
+                return False
             if not scope.is_function and node.id in scope.texts:
                 return False
         if node.id in self.names:
-            module, _, name = self.names[node.id].rpartition(".")
-            return not module.startswith("bot.") or self.project.makes_type(module, name)
-        # What is bound nowhere is no type either, but says so itself as soon as it is used.
-        return node.id in self.types or node.id not in self.shared
+            return self.project.names_type(self.names[node.id])
+        if node.id in self.shared or not self.is_evaluated:
+            return node.id in self.types or node.id not in self.shared
+        # Bound nowhere here. Somebody may bind it on the class at run time, so it is a builtin or a class in this one.
+        return node.id in BUILTINS or any(node.id in scope.kinds for scope in self.scopes)
+
+    def may_be_set_later(self, name: str) -> bool:
+        """Whether a base may set an attribute of that name on the class, where its types are looked up first."""
+        is_ours = name in self.shared and not is_foreign(self.names.get(name, ""))
+        return is_ours and not name.lstrip("_")[:1].isupper()
 
     def type_alias(self, node: Any) -> None:
         """`type X = …`, since Python 3.12: pydantic evaluates it as it does annotations."""

@@ -6,6 +6,8 @@ import ast
 import re
 
 from persais_core.checks.reviewer import bindings, characters, sizes, strangers
+from persais_core.checks.reviewer.aliases import LOWER_CASE
+from persais_core.checks.reviewer.bindings import COMMON
 from persais_core.checks.reviewer.imports import Imports
 from persais_core.checks.reviewer.templates import FIELD
 
@@ -29,6 +31,7 @@ CLOSED_ATTRIBUTES = {
     # sets what is named in a text, on whatever hangs on a stand-in
     *("configure_mock", "mock_add_spec", "attach_mock"),
     *("wrapped_property", "loggerDict", "get_stack", "print_stack", "traceback", "tb", "eval", "exec"),
+    "push_async_exit",  # keeps a turn from ending
 }
 LOG_METHODS = {"critical", "debug", "error", "exception", "info", "isEnabledFor", "log", "warning"}
 OPEN_MARKS = {"parametrize", "asyncio", "usefixtures"}
@@ -38,13 +41,10 @@ TESTED = re.compile(r"_(?!sa_|abc_|mock_|spec_)[a-z0-9][a-z0-9_]*[a-z0-9]")
 TELLING = {"__doc__", "__qualname__", "__members__"}
 # What a named tuple can be asked for.
 NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
-# Those of them that are words of everyday life, so that a class may have its own.
-COMMON = {
-    *("annotation", "dispatch", "exec", "eval", "get_context", "metadata", "modules", "obj", "registry", "tb"),
-    "traceback",
-}
 # Methods that do more by what they are called with, so they are called where they stand and never carried about.
 CALLED_WHERE_TAKEN = {"copy", "format", "model_copy"}
+# Methods that begin work which goes on in a context, and are told which.
+STARTS = {"add_done_callback", "create_task"}
 # Methods of columns that take a text for SQL.
 SQL_OPERATORS = {"op", "bool_op"}
 # Private names by which SQLAlchemy, abc and enum know their own.
@@ -79,17 +79,23 @@ class Attributes(Imports):
         if node.attr.isupper() and not isinstance(node.ctx, ast.Load):
             self.refuse(node, "store", f"{node.attr} is a constant; write its value in the class")
         is_on_super = isinstance(base, ast.Call) and self.full_name(base.func) == "super"
+        if not isinstance(node.ctx, ast.Load) and isinstance(base, ast.Name) and base.id in {"cls", self.inside()}:
+            self.class_attribute(node)
         if node.attr in {"__init__", "__post_init__"} and not is_on_super:
             self.refuse(node, "dunder", f"{node.attr} is only called on super()")
+        if is_on_super:
+            self.supers.add(id(base))
+            if not self.is_first("self") and self.has_method(node.attr):
+                self.refuse(node, "private", f"{node.attr} is a method; call it on an instance, not through the class")
         if is_on_super and node.attr in self.allowed.methods:
             self.expression(base)  # what this class does in another way than its base
             return
         is_tested = TESTED.fullmatch(node.attr) and self.is_subject(base)
         if not is_tested:
             of_self = isinstance(base, ast.Name) and self.is_own(base.id, node.attr)
-            self.attribute_name(node, node.attr, of_self=of_self)
+            self.attribute_name(node, node.attr, of_self=of_self, is_made=self.is_made_here(base))
         owner = self.class_of(base) if isinstance(node.ctx, ast.Load) else None
-        if isinstance(base, ast.Name) and base.id == "cls" and self.is_first("cls"):
+        if isinstance(base, ast.Name) and base.id == "cls":
             owner = bindings.Class(frozenset(name for one in self.classes.values() for name in one.methods))
         if owner and node.attr in owner.methods:
             self.refuse(node, "private", f"{node.attr} is a method; call it on an instance, not through the class")
@@ -113,6 +119,29 @@ class Attributes(Imports):
             self.mention(base)
         else:
             self.expression(base)
+
+    def has_method(self, name: str) -> bool:
+        """Whether a class of the project, as far as this file knows, has a method of that name."""
+        return any(name in one.methods for one in (*self.classes.values(), *self.abroad.values()))
+
+    def class_attribute(self, node: ast.Attribute) -> None:
+        """What is set on a class: a name under which nobody looks for a type, as texts in annotations name them."""
+        is_type = node.attr.lstrip("_")[:1].isupper() or any(one.endswith(f".{node.attr}") for one in LOWER_CASE)
+        if is_type or node.attr in bindings.BUILTINS:
+            self.refuse(node, "store", f"{node.attr} reads as the name of a type; choose another name")
+
+    def taken(self, node: ast.AST, name: str) -> None:
+        """The name of an attribute that is taken out of something: it may not be that of a class within another."""
+        kind = self.class_of(ast.Attribute(ast.Constant(None), name, ast.Load()))
+        if kind and (kind.is_guarded or kind.makes_classes):
+            self.refuse(node, "private", f"{name} has private attributes: make one, do not pass the class on")
+
+    def is_own_method(self, node: ast.Attribute) -> bool:
+        """Whether something is a method of the class we are in, asked of its instance."""
+        base = node.value
+        owner = self.classes.get(self.inside())
+        is_self = isinstance(base, ast.Name) and base.id == "self" and self.is_first("self")
+        return is_self and owner is not None and owner.is_rooted and node.attr in owner.methods
 
     def is_logger(self, node: ast.Name) -> bool:
         """Whether a name stands for the file's logger, which hangs together with those of the bot."""
@@ -186,9 +215,20 @@ class Attributes(Imports):
         inside = next((scope for scope in reversed(self.scopes) if scope.owner), None)
         return of_self and inside is not None and self.classes[inside.owner].is_rooted
 
-    def is_no_door(self, name: str) -> bool:
-        """Whether a name leads to the tables only from records, and there are none in this file."""
-        return name in {"metadata", "registry"} and not self.has_records()
+    def is_made_here(self, node: ast.expr) -> bool:
+        """Whether a variable holds what was made of a class of this file just here, and nothing else."""
+        if not isinstance(node, ast.Name):
+            return False
+        inside = next((scope for scope in reversed(self.scopes) if node.id in scope.names), None)
+        found = inside.bound.get(node.id, []) if inside and inside.is_function else []
+        return bool(found) and all(
+            isinstance(one, ast.Call)
+            and isinstance(one.func, ast.Name)
+            and one.func.id in self.types
+            and self.owner(one.func.id) == one.func.id
+            and self.classes[one.func.id].is_rooted
+            for one in found
+        )
 
     def has_records(self) -> bool:
         """Whether there may be records in this file, or classes of them."""
@@ -197,7 +237,7 @@ class Attributes(Imports):
             for one in (*self.modules.values(), *self.names.values())
         )
 
-    def attribute_name(self, node: ast.AST, name: str, *, of_self: bool) -> None:
+    def attribute_name(self, node: ast.AST, name: str, *, of_self: bool, is_made: bool = False) -> None:
         """The y of `x.y`, wherever it stands."""
         if not characters.is_name(name):
             self.refuse(node, "name", f"{name!a} mixes letters or looks like another name; use a-z, 0-9 and _")
@@ -211,7 +251,6 @@ class Attributes(Imports):
             return
         elif name.startswith("_") and not (of_self and name in self.own and not PRIVATE_OF_OTHERS.match(name)):
             self.refuse(node, "private", f"{name} is private to somebody else; use what is public")
-        elif name in CLOSED_ATTRIBUTES and not (
-            name in COMMON & self.own and (self.is_plain_self(of_self) or self.is_no_door(name))
-        ):
-            self.refuse(node, "attribute", f".{name} may not be used; do without it")
+        elif name in CLOSED_ATTRIBUTES and not (name in COMMON & self.own and (self.is_plain_self(of_self) or is_made)):
+            instead = f"ask self.{name} in a method of its class" if name in COMMON & self.own else "do without it"
+            self.refuse(node, "attribute", f".{name} may not be used; {instead}")

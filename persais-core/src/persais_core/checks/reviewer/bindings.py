@@ -1,9 +1,8 @@
-"""What the names of one file stand for: types, classes and their methods.
+"""What the names of one file stand for: what they are bound to, classes and their methods.
 
 The reviewer judges expressions one by one; what it must know beyond the expression is found here, in a tree that is
-only read. May a name stand in an annotation, or could it hold a text, which pydantic would run as code? Which methods
-does a class have, and does it keep private attributes, so that nobody may call these methods with something that is
-none of its instances?
+only read (`aliases` says which names are types). Which methods does a class have, and does it keep private attributes,
+so that nobody may call these methods with something that is none of its instances?
 
 All answers err on the side of refusing: names are followed without regard to order, and what is not understood is
 taken for the worse case. Like all of the reviewer, this runs with the standard library only.
@@ -19,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 # The module `site` adds some, and is not loaded where this runs.
 BUILTINS = frozenset({*dir(builtins), "copyright", "credits", "exit", "help", "license", "quit"})
+ERRORS = {name for name, one in vars(builtins).items() if isinstance(one, type) and issubclass(one, BaseException)}
 ENUMS = {f"enum.{name}" for name in ("Enum", "Flag", "IntEnum", "IntFlag", "StrEnum")}
 RECORDS = {"persais_core.Record", "sqlmodel.SQLModel"}
 TYPE_MAKERS = {"typing.TypeVar", "typing.NewType", "typing.ParamSpec"}
@@ -42,6 +42,9 @@ SIMPLE_BASES = {
     ),
     *("tuple", "object", "Exception", "ValueError"),
 }
+# Doors of somebody else's that are words of everyday life, so that a class may have attributes of these names. Where
+# its methods look at them, they are called on its own instances only.
+COMMON = {"annotation", "dispatch", "eval", "exec", "metadata", "modules", "registry"}
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Resolve: TypeAlias = Callable[[ast.expr], str | None]
 
@@ -52,7 +55,7 @@ class Class(NamedTuple):
     `methods` take an instance; `is_guarded` says that there are private attributes; `members` are those of an enum, and
     `is_record` says that its fields become columns, `is_simple` that making one runs next to nothing,
     `is_rooted` that it has nothing from a class of somebody else, `is_solid` that nothing but what was made of it can
-    pass for its instance, and `is_generic` that it takes types in brackets.
+    pass for its instance, `is_generic` that it takes types in brackets, and `is_raised` that it is an error.
     """
 
     methods: frozenset[str] = frozenset()
@@ -64,6 +67,7 @@ class Class(NamedTuple):
     is_rooted: bool = True
     is_solid: bool = True
     is_generic: bool = False
+    is_raised: bool = False
 
     @property
     def makes_classes(self) -> bool:
@@ -82,6 +86,7 @@ class Class(NamedTuple):
             self.is_rooted and base.is_rooted,
             self.is_solid and base.is_solid,
             self.is_generic or base.is_generic,
+            self.is_raised or base.is_raised,
         )
 
 
@@ -97,24 +102,14 @@ class Made(NamedTuple):
     kept: frozenset[str] = frozenset()
 
 
-def made(tree: ast.Module, known: Mapping[str, Class]) -> Made:
-    """What a module makes.
-
-    Args:
-        tree: of the file.
-        known: classes that it imports from other files of the project, by their local names.
-    """
-    return Made(frozenset(_top(tree)), types(tree), classes(tree, known))
-
-
 def bound(tree: ast.Module) -> Counter[str]:
     """How often each name is bound at the top of a file; a function that declares it global counts too."""
     every = Counter(stored(tree))
-    every.update(_declared(tree))
+    every.update(declared(tree))
     return every
 
 
-def _declared(tree: ast.Module) -> Iterator[str]:
+def declared(tree: ast.Module) -> Iterator[str]:
     """Names that functions declare to be global."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Global):
@@ -125,14 +120,15 @@ def assigned(tree: ast.Module) -> dict[str, list[ast.expr | None]]:
     """Names that are bound at the top of a file, and to what; None where that is no plain assignment."""
     found: dict[str, list[ast.expr | None]] = {}
     for node in tree.body:
-        for name, value in _values(node):
+        for name, value in values(node):
             found.setdefault(name, []).append(value if isinstance(value, ast.expr) else None)
     for name in imported(tree):
         found.setdefault(name, []).append(None)
     return found
 
 
-def _top(tree: ast.Module) -> Iterator[str]:
+def top(tree: ast.Module) -> Iterator[str]:
+    """Names that a file makes at its top: functions, classes and what it assigns."""
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
@@ -204,27 +200,7 @@ def loggers(tree: ast.Module) -> Iterator[str]:
                 yield from stored(node)
 
 
-# --- types ---
-
-
-def types(tree: ast.Module) -> frozenset[str]:
-    """Names of a file that stand for a type and can hold no text: classes, and aliases of types."""
-    imports = imported(tree)
-    bound: dict[str, list[ast.AST | None]] = {}
-    for node in tree.body:
-        for name, value in _values(node):
-            bound.setdefault(name, []).append(value)
-    for name in _declared(tree):
-        bound.setdefault(name, []).append(None)
-    found: set[str] = set()
-    while True:
-        more = {name for name, values in bound.items() if all(_is_type(value, found, imports) for value in values)}
-        if more <= found:
-            return frozenset(found)
-        found |= more
-
-
-def _values(node: ast.stmt) -> Iterator[tuple[str, ast.AST | None]]:
+def values(node: ast.stmt) -> Iterator[tuple[str, ast.AST | None]]:
     """Names that a statement at the top binds, and to what; None where that cannot be said."""
     match node:
         case ast.ClassDef(name=name):
@@ -242,28 +218,6 @@ def _values(node: ast.stmt) -> Iterator[tuple[str, ast.AST | None]]:
             yield from ((name, node) for name in stored(node))
         case _:
             yield from ((name, None) for name in stored(node))
-
-
-def _is_type(value: ast.AST | None, found: set[str], imports: Mapping[str, str]) -> bool:
-    """Whether a value is a type, whatever its parts are: these are judged where they stand."""
-    match value:
-        case ast.ClassDef():
-            return True
-        case ast.Name(id=name):
-            return name in found or name in imports or name in BUILTINS
-        case ast.Attribute(value=ast.Name(id=name)):
-            return name in imports
-        case ast.Subscript(value=inner):
-            return _is_type(inner, found, imports)
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _is_type(left, found, imports) and _is_type(right, found, imports)
-        case ast.Constant(value=None):
-            return True
-        case ast.Call(func=ast.Name(id=name)):
-            return imports.get(name) in {*TYPE_MAKERS, NAMED_TUPLE, *ENUMS}
-        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr)):
-            return f"{imports.get(name)}.{attr}" in {*TYPE_MAKERS, NAMED_TUPLE, *ENUMS}
-    return type(value).__name__ == "TypeAlias"
 
 
 # --- classes ---
@@ -297,6 +251,7 @@ def classes(tree: ast.Module, known: Mapping[str, Class]) -> dict[str, Class]:
                 not (full - ROOTS - {""}),
                 not (full - SOLID - {""}),
                 "typing.Generic" in full or bool(getattr(node, "type_params", ())),
+                bool(full & ERRORS),
             )
         )
         bases.setdefault(node.name, set()).update(
@@ -364,13 +319,20 @@ def _members(node: ast.ClassDef) -> frozenset[str]:
 
 
 def _has_private(node: ast.ClassDef) -> bool:
-    """Whether a class declares private attributes, or looks at some."""
+    """Whether a class declares private attributes, or looks at some, or at what is a door on somebody else."""
     return any(
         name.startswith("_") for item in node.body if isinstance(item, ast.AnnAssign) for name in stored(item)
     ) or any(
-        isinstance(part, ast.Attribute)
-        and part.attr.startswith("_")
-        and not part.attr.endswith("__")
-        and isinstance(part.value, ast.Name)
+        name in COMMON or (name.startswith("_") and not name.endswith("__"))
         for part in ast.walk(node)
+        for name in _looked_at(part)
     )
+
+
+def _looked_at(node: ast.AST) -> Iterator[str]:
+    """The attribute of a name that a node looks at, by a dot or by a text."""
+    match node:
+        case ast.Attribute(value=ast.Name(), attr=name):
+            yield name
+        case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str(name)), *_]):
+            yield name

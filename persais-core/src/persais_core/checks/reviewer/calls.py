@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from persais_core.checks.reviewer import bindings, enums, sizes
-from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS
+from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS, STARTS
 from persais_core.checks.reviewer.bindings import BUILTINS
 from persais_core.checks.reviewer.models import Models
 from persais_core.checks.reviewer.names import FIELDS
@@ -40,6 +40,7 @@ READS = {
     ),
     *("encode", "isdigit", "isalpha", "isupper", "islower", "intersection", "difference", "total_seconds", "isoformat"),
 }
+OF_INSTANCES = {"__init__", "__post_init__"}
 LONGEST = 1  # seconds
 # Loggers of libraries, whose lines somebody may wait for.
 LOUD = {"root", "sqlalchemy", "asyncio", "procrastinate", "telegram", "uvicorn", "httpx", "alembic"}
@@ -84,6 +85,8 @@ class Calls(Models):
             self.refuse(node, "class", f"{name}(…) takes one value here; write a class if you want one")
         if name == "super" and (node.args or node.keywords):
             self.refuse(node, "class", "super takes no arguments here")
+        elif name == "super" and id(node) not in self.supers:
+            self.refuse(node, "class", "super() is no value; name what you need of it behind a dot")
         if name in NAMED_ONLY and not is_enum:
             self.refuse(node, "class", f"{name} is a base class; write `class X({name.rpartition('.')[2]}):`")
         if name in FIELDS or name == "sqlalchemy.Column":
@@ -109,11 +112,10 @@ class Calls(Models):
         if name in bindings.TYPE_MAKERS:
             self.type_maker(node)
             return
-        takes_classes = name in TAKES_CLASSES and not any(
-            isinstance(node.func, ast.Name) and node.func.id in scope.names for scope in self.scopes
-        )
+        is_hidden = isinstance(node.func, ast.Name) and any(node.func.id in scope.names for scope in self.scopes)
+        takes_classes = name in TAKES_CLASSES and not is_hidden
         for index, argument in enumerate(node.args):
-            if (name == "typing.cast" and not index and self.full_name(argument)) or (
+            if (name == "typing.cast" and not index and not is_hidden and self.full_name(argument)) or (
                 takes_classes and (index == 1 or name not in {"isinstance", "issubclass"})
             ):
                 self.mention(argument)
@@ -133,6 +135,13 @@ class Calls(Models):
         if text := sizes.of_call(node, name):
             self.refuse(node, "size", text)
         self.pattern_text(node, name)
+        attr = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        if (name == "asyncio.create_task" or attr in STARTS) and any(
+            one.arg in {None, "context"} for one in node.keywords
+        ):
+            self.refuse(node, "attribute", "what begins here goes on in the context of this turn; leave context= out")
+        if attr == "push" and {"contextlib.ExitStack", "contextlib.AsyncExitStack"} & set(self.names.values()):
+            self.refuse(node, "except", "push may keep a turn from ending; write `stack.callback(…)`")
         if (
             isinstance(node.func, ast.Attribute)
             and node.func.attr in sizes.PADS
@@ -241,8 +250,9 @@ class Calls(Models):
                 continue
             for part in one.value.split("."):
                 self.attribute_name(node, part, of_self=False)
+                self.taken(node, part)
                 is_bare = part == "copy" and len(node.args) == 1 and not node.keywords
-                if part in {*CALLED_WHERE_TAKEN, *SQL_OPERATORS, "__init__", "__post_init__"} and not is_bare:
+                if part in {*CALLED_WHERE_TAKEN, *SQL_OPERATORS, *STARTS, *OF_INSTANCES} and not is_bare:
                     self.refuse(node, "format", f"{part} may not be taken out of a value; call it where needed")
 
     def is_literal_type(self, arguments: list[ast.expr]) -> bool:

@@ -6,12 +6,13 @@ import ast
 
 from persais_core.checks.reviewer import bindings, decorators
 from persais_core.checks.reviewer.annotations import CLOSED_FIXTURES
-from persais_core.checks.reviewer.attributes import CLOSED_ATTRIBUTES, COMMON
-from persais_core.checks.reviewer.bindings import BUILTINS
+from persais_core.checks.reviewer.attributes import CLOSED_ATTRIBUTES
+from persais_core.checks.reviewer.bindings import BUILTINS, COMMON
 from persais_core.checks.reviewer.expressions import Expressions
 from persais_core.checks.reviewer.models import SETTINGS
-from persais_core.checks.reviewer.names import FIELDS, PASSES_ON, Scope
+from persais_core.checks.reviewer.names import FIELDS, PASSES_ON
 from persais_core.checks.reviewer.nodes import bound_by, called, is_literal, kinds_in, set_to
+from persais_core.checks.reviewer.scopes import Scope
 from persais_core.checks.reviewer.templates import FIELD
 
 # Assigned in a class body, and nowhere else.
@@ -21,6 +22,15 @@ BASES = {
     *("ast.NodeVisitor", "json.JSONEncoder"),
 }
 BASE_MODULES = {"abc", "collections", "collections.abc", "contextlib", "enum", "numbers", "persais_core", "typing"}
+# Decorators that make a method of a class of what they are given.
+VALIDATORS = {"pydantic.field_validator", "pydantic.model_validator"}
+# Decorators of a class that leave it what it is, and keep it nowhere.
+OF_CLASSES = {
+    *("dataclasses.dataclass", "enum.unique", "functools.total_ordering", "typing.final", "typing.runtime_checkable"),
+}
+# What is told how a block ended, and may keep that from going on.
+EXITS = {"__exit__", "__aexit__"}
+LEAVES_EXIT = {"abc.abstractmethod", "typing.final", "typing.override"}
 # Decorators that leave a method what it is: a function of an instance.
 KEEPS_INSTANCE = {
     *("property", "classmethod", "abc.abstractmethod", "functools.cache", "functools.lru_cache", "typing.final"),
@@ -51,6 +61,8 @@ class Definitions(Expressions):
         for decorator in node.decorator_list:
             self.decorator(decorator)
         owner = self.scopes[-1] if self.scopes and not self.scopes[-1].is_function else None
+        if node.name in EXITS and owner:
+            self.exit(node)
         inside = self.type_parameters(node)
         self.scopes.append(inside)
         self.arguments(node.args, is_annotated=True)
@@ -73,6 +85,16 @@ class Definitions(Expressions):
         self.scopes.pop()
         self.flow = outside
 
+    def exit(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """What ends a `with`: it says neither yes nor anything else, as that would swallow the end of a turn."""
+        others = {self.full_name(called(one)) for one in node.decorator_list} - LEAVES_EXIT
+        given = [one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value]
+        says_no = all(isinstance(one, ast.Constant) and one.value in (None, False) for one in given)
+        is_plain = not any(isinstance(one, (ast.Yield, ast.YieldFrom)) for one in ast.walk(node))
+        is_awaited = isinstance(node, ast.FunctionDef) or node.name == "__aexit__"
+        if others or not (says_no and is_plain and is_awaited):
+            self.refuse(node, "except", f"{node.name} swallows nothing here; return None, and catch errors by except")
+
     def first(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         """The parameter that a method is called on, when only instances and classes of its class can be that."""
         decorators = {self.full_name(item.func if isinstance(item, ast.Call) else item) for item in node.decorator_list}
@@ -84,21 +106,20 @@ class Definitions(Expressions):
             return ""  # it is given another meaning
         if "classmethod" in decorators and name != "cls":
             self.refuse(node, "class", "the first parameter of a classmethod is called cls")
-        if name == "cls":
-            return name
         after = any(
             isinstance(item, ast.Call)
             and self.full_name(item.func) == "pydantic.model_validator"
             and [ast.unparse(keyword) for keyword in item.keywords] == ["mode='after'"]
             for item in node.decorator_list
         )
-        others = decorators - KEEPS_INSTANCE - ({"pydantic.model_validator"} if after else set())
+        kept = VALIDATORS if name == "cls" else {"pydantic.model_validator"} if after else set()
+        others = decorators - KEEPS_INSTANCE - kept
         is_setter = all(
             isinstance(item, ast.Attribute) and item.attr in {"setter", "deleter"}
             for item in node.decorator_list
             if self.full_name(called(item)) is None and not self.keeps_instance(item)
         )
-        return name if name == "self" and others <= {None} and is_setter else ""
+        return name if name in {"self", "cls"} and others <= {None} and is_setter else ""
 
     def keeps_instance(self, decorator: ast.expr) -> bool:
         """Whether a decorator is one of this file, and calls what it wraps on what it was called on."""
@@ -128,6 +149,9 @@ class Definitions(Expressions):
         self.special(node, node.name, in_class=False)
         for decorator in node.decorator_list:
             self.decorator(decorator)
+            if not self.is_wrapper(decorator) and self.full_name(called(decorator)) not in OF_CLASSES:
+                shown = ast.unparse(called(decorator))[:40]
+                self.refuse(decorator, "decorator", f"@{shown} stands on a function; write a function for it")
             if self.is_wrapper(decorator) and self.classes[node.name].is_guarded:
                 self.refuse(node, "private", f"{node.name} has private attributes; do not pass the class on")
         around = self.type_parameters(node)
@@ -138,6 +162,9 @@ class Definitions(Expressions):
         kind = self.classes[node.name]
         if kind.is_record and len(node.bases) > 1:
             self.refuse(node, "schema", "a record has one base; what two share is written twice")
+        if kind.is_raised and kind.is_guarded:
+            text = f"who ends a block is handed the class of an error, so {node.name} keeps nothing private; "
+            self.refuse(node, "private", f"{text}use public attributes")
         if kind.is_enum and not any(self.is_member(item) for item in node.body):
             self.refuse(node, "class", "an enum has members, as one without makes classes; write them here")
         self.scopes.append(
@@ -148,6 +175,7 @@ class Definitions(Expressions):
                 texts=frozenset(
                     name for item in node.body if self.may_hold_text(item) for name in bindings.stored(item)
                 ),
+                kinds=kinds_in(frozenset(), node.body, set()),
                 methods=frozenset(
                     item.name
                     for item in node.body
@@ -173,6 +201,8 @@ class Definitions(Expressions):
         target = node.value if isinstance(node, ast.Subscript) else node
         full = self.full_name(target)
         is_known = full in BASES or (full or "").rpartition(".")[0] in BASE_MODULES or (full or "").startswith("bot.")
+        if (full or "").startswith("contextlib.") and "Abstract" not in (full or ""):
+            is_known = False
         is_own = isinstance(target, ast.Name) and target.id in self.classes
         if full == "type" or not (is_known or is_own or (full in BUILTINS and full in self.allowed.builtins)):
             self.refuse(
@@ -225,7 +255,7 @@ class Definitions(Expressions):
     def is_same_method(self, name: str, value: ast.expr | None) -> bool:
         """Whether a special method of the class gets a second name that is special too."""
         return (
-            name in self.allowed.methods
+            name in self.allowed.methods - EXITS
             and isinstance(value, ast.Name)
             and value.id in self.allowed.methods & self.methods_here()
         )
@@ -254,12 +284,13 @@ class Definitions(Expressions):
         return False
 
     def may_hold_text(self, node: ast.stmt) -> bool:
-        """Whether something in a class body binds names to what may be a text."""
+        """Whether something in a class body binds names to what may be a text, the default of a field among it."""
         if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
             return False
-        if isinstance(node.value, ast.Constant):
-            return isinstance(node.value.value, (str, bytes))
-        return not (isinstance(node.value, ast.Call) and self.full_name(node.value.func) in FIELDS)
+        held = [node.value]
+        if isinstance(node.value, ast.Call) and self.full_name(node.value.func) in FIELDS:
+            held = [*node.value.args[:1], *(one.value for one in node.value.keywords if one.arg in {None, "default"})]
+        return not all(isinstance(one, ast.Constant) and not isinstance(one.value, (str, bytes)) for one in held)
 
     def is_member(self, node: ast.stmt) -> bool:
         """Whether something in the body of an enum is a member for sure."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 
 from persais_core.checks.reviewer import bindings, kinds, sizes
-from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS
+from persais_core.checks.reviewer.aliases import ANNOTATED
+from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS, STARTS
 from persais_core.checks.reviewer.calls import LOOSE_DECORATORS, NAMED_ONLY
 from persais_core.checks.reviewer.fields import Fields
-from persais_core.checks.reviewer.names import FIELDS, Scope
+from persais_core.checks.reviewer.names import FIELDS
+from persais_core.checks.reviewer.nodes import is_foreign
+from persais_core.checks.reviewer.scopes import Scope
 
 # Under another name, or handed to somebody who calls them, these do more than when they are called here.
 CALLED_ONLY = {
@@ -16,6 +19,7 @@ CALLED_ONLY = {
     *("operator.attrgetter", "operator.methodcaller", "collections.namedtuple", "typing.get_args", "logging.getLogger"),
     *(
         "asyncio.CancelledError",
+        "asyncio.create_task",
         "logging.Logger",
         "types.SimpleNamespace",
         "pydantic.PlainSerializer",
@@ -44,10 +48,8 @@ class Expressions(Fields):
                 self.mention(node)
                 self.value(node)
             case ast.Subscript(ctx=ast.Load()) if self.is_type(node.value):
-                if self.full_name(node.value) == "type":
-                    self.refuse(node, "class", "type[…] makes classes when it is called; name the class")
-                self.open_generic(node)
-                self.annotation(node)
+                self.in_brackets(node)
+                self.passed_on(node)
             case ast.Attribute(value=ast.Call() as made, attr="__name__", ctx=ast.Load()) if self.is_class_of(made):
                 self.call(made)
             case ast.Attribute(value=ast.Attribute(value=made, attr="__class__"), attr="__name__", ctx=ast.Load()):
@@ -116,12 +118,23 @@ class Expressions(Fields):
                 sizes.turns(node, self.templates.top) > sizes.MOST_TIMES
             ):
                 self.refuse(node, "size", "these are too many steps; choose smaller ranges")
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                self.loop_names(node)
+                self.pieces(node)
+            case ast.NamedExpr(target=ast.Name(id=name)) if name in self.names and not self.scopes:
+                self.refuse(node, "shadow", f"{name} is imported; choose another name")
             case ast.BinOp() if sizes.is_huge(node):
                 self.refuse(node, "size", "this is too large to compute; choose smaller numbers")
             case ast.FormattedValue() if sizes.is_wide(node) or any(map(self.width, sizes.widths(node))):
                 self.refuse(node, "size", "this width may fill the memory; choose a small one, as min(width, 200)")
             case _:
                 self.pieces(node)
+
+    def loop_names(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        """Names that mean something else within a comprehension only: nothing that is known outside it."""
+        for name in bindings.stored(*(one.target for one in node.generators)):
+            if name in self.names or (not self.functions and name in bindings.BUILTINS):
+                self.refuse(node, "shadow", f"{name} already has a meaning here; choose another name")
 
     def is_plain_enum(self) -> bool:
         """Whether cls is an enum, which nobody can inherit from, without private attributes."""
@@ -184,6 +197,8 @@ class Expressions(Fields):
                     self.refuse(node, "test", "mark is no value; write the mark out")
             case ast.Attribute():
                 self.attribute(node)
+            case ast.Subscript(ctx=ast.Load()) if self.is_type(node.value) or self.is_generic(node.value):
+                self.in_brackets(node)  # Box[int](…)
             case ast.Tuple(elts=items):
                 for item in items:
                     self.mention(item)
@@ -192,6 +207,28 @@ class Expressions(Fields):
                 self.mention(right)
             case _:
                 self.expression(node)
+
+    def is_generic(self, node: ast.expr) -> bool:
+        """Whether something is a class of the project that takes types in brackets."""
+        kind = self.class_of(node)
+        return kind is not None and kind.is_generic and not kind.is_enum
+
+    def in_brackets(self, node: ast.Subscript) -> None:
+        """`Box[int]`, wherever it stands: types are in the brackets."""
+        if self.full_name(node.value) in {"type", "typing.Type"}:
+            self.refuse(node, "class", "type[…] makes classes when it is called; name the class")
+        self.open_generic(node)
+        self.annotation(node)
+
+    def passed_on(self, node: ast.expr) -> None:
+        """A type as a value. Whoever asks `Box[int]` or `Annotated[Box, …]` for an attribute is answered by `Box`."""
+        match node:
+            case ast.Subscript(value=made, slice=ast.Tuple(elts=[first, *_])) if self.full_name(made) in ANNOTATED:
+                self.passed_on(first)
+            case ast.Subscript(value=made) if not is_foreign(self.full_name(made) or ""):
+                self.passed_on(made)
+            case ast.Name() | ast.Attribute():
+                self.value(node)
 
     def kind(self, node: ast.expr) -> None:
         """One side of `is`, which keeps nothing of it: a class may stand there."""
@@ -220,7 +257,12 @@ class Expressions(Fields):
             and not any(node.id in scope.names for scope in self.scopes)
         ):
             self.refuse(node, "class", f"{shown} holds kinds of nodes and is no value; look them up: {shown}[type(x)]")
-        elif isinstance(node, ast.Attribute) and node.attr in CALLED_WHERE_TAKEN - {"format"} and not full:
+        elif (
+            isinstance(node, ast.Attribute)
+            and node.attr in (CALLED_WHERE_TAKEN - {"format"}) | STARTS
+            and not full
+            and not (node.attr in STARTS and self.is_own_method(node))
+        ):
             self.refuse(node, "attribute", f"{shown} is no value; call it where it is needed")
         elif isinstance(node, ast.Attribute) and node.attr in SQL_OPERATORS and self.has_records():
             self.refuse(node, "schema", f"{shown} may be one of a column, which takes SQL; compare values in Python")
@@ -232,7 +274,7 @@ class Expressions(Fields):
             self.refuse(node, "class", f"{shown} makes classes by what stands in brackets; name it where it is needed")
         elif (found := self.class_of(node)) and found.is_guarded:
             self.refuse(node, "private", f"{shown} has private attributes: make one, do not pass the class on")
-        elif isinstance(node, ast.Name) and node.id == "cls" and self.is_first("cls") and not self.is_plain_enum():
+        elif isinstance(node, ast.Name) and node.id == "cls" and not self.is_plain_enum():
             self.refuse(node, "private", "cls may be called and asked for what is public; do not pass it on")
         elif isinstance(node, ast.Name) and self.is_logger(node):
             self.refuse(node, "attribute", f"{shown} is no value; log with it: {shown}.info(…)")

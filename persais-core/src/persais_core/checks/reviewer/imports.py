@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 
 from persais_core.checks.reviewer.bindings import BUILTINS
-from persais_core.checks.reviewer.names import Names
+from persais_core.checks.reviewer.surroundings import Surroundings
 
 
-class Imports(Names):
+class Imports(Surroundings):
     """Judges the imports."""
 
     def import_modules(self, node: ast.Import) -> None:
@@ -79,4 +79,4 @@ class Imports(Names):
             return "keep data in a schema with context.records(…)"
         if module == "pytest" or module.startswith("persais_core."):
             return "use the public names of persais_core" + (" and persais_core.testing" if self.is_test else "")
-        return "use the modules of checks/allowed.toml"
+        return f"import from {', '.join(name for name in sorted(self.known) if not name.startswith('_'))}"

@@ -13,8 +13,8 @@ import ast
 
 from persais_core.checks.reviewer import bindings, kinds
 from persais_core.checks.reviewer.annotations import Annotations
-from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, COMMON, SQL_OPERATORS
-from persais_core.checks.reviewer.bindings import BUILTINS
+from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS
+from persais_core.checks.reviewer.bindings import BUILTINS, COMMON
 from persais_core.checks.reviewer.nodes import is_literal
 
 # Names under which pydantic finds the settings of a model in the body of a class, and of those it is made from.

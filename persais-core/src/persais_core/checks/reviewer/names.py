@@ -8,16 +8,19 @@ from __future__ import annotations
 import ast
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
-from persais_core.checks.reviewer import bindings, characters, decorators, enums, flows, kinds, sizes, templates
+from persais_core.checks.reviewer import (
+    aliases,
+    bindings,
+    characters,
+    flows,
+)
 from persais_core.checks.reviewer.bindings import BUILTINS
 from persais_core.checks.reviewer.findings import Finding
 from persais_core.checks.reviewer.lists import Allowed
-from persais_core.checks.reviewer.nodes import bound_by, called, is_foreign, is_literal, is_value, outermost
+from persais_core.checks.reviewer.nodes import is_literal
 from persais_core.checks.reviewer.project import Project
+from persais_core.checks.reviewer.scopes import Scope
 
 # Special names that may be asked for, as they hold a text, and those that are set at the top or in a class.
 READ_ONLY = {"__name__", "__main__", "__doc__", "__version__", "__author__"}
@@ -37,35 +40,8 @@ PASSES_ON = {
     *("typing.ParamSpec", "itertools.accumulate", "itertools.starmap"),
 }
 NEVER_HIDDEN = {"super", "hasattr", "isinstance", "issubclass", "classmethod", "staticmethod", "property", "object"}
+LONGEST_OFFER = 500  # characters; all but the longest lists fit
 HANDED = {"typing.Any", "object", *(f"persais_core.{name}" for name in ("Agent", "Context", "Message", "Tool", "User"))}
-
-
-@dataclass
-class Scope:
-    """One function, lambda or class that we are in.
-
-    `names` are all names it binds, `sure` those of them that mean the same everywhere in it, `kinds` those that are
-    types, `texts` those of a class that may hold a text. `methods` are those of a class, whose name is `owner`; `first`
-    is the parameter that is the instance or class a method is called on. `bound` is what the variables of a function
-    are set to where that is all there is to know, `steady` its parameters that are given no other value, `instances`
-    those of them that are known to be instances of a class of this file, where we are. `is_brackets` are the type
-    parameters behind a name.
-    """
-
-    is_function: bool
-    names: frozenset[str] = frozenset()
-    sure: frozenset[str] = frozenset()
-    kinds: frozenset[str] = frozenset()
-    texts: frozenset[str] = frozenset()
-    methods: frozenset[str] = frozenset()
-    first: str = ""
-    owner: str = ""
-    bound: Mapping[str, list[ast.expr]] = field(default_factory=dict)
-    steady: frozenset[str] = frozenset()
-    instances: set[str] = field(default_factory=set)
-    is_dataclass: bool = False
-    is_record: bool = False
-    is_brackets: bool = False
 
 
 class Names(ABC):
@@ -88,6 +64,8 @@ class Names(ABC):
         self.fields: set[str] = set()  # those of them that instances hold
         self.classes: dict[str, bindings.Class] = {}
         self.abroad: dict[str, bindings.Class] = {}  # classes of other files of the project
+        self.called_otherwise: dict[str, bindings.Class] = {}  # other names in this file for any of them
+        self.supers: set[int] = set()  # where `super()` has a dot behind it
         self.dictionaries: set[str] = set()  # constants that are plain dictionaries, written out
         self.wrappers: dict[str, ast.FunctionDef] = {}  # own decorators
         self.copiers: frozenset[str] = frozenset()  # those of them that copy what a function says of itself
@@ -118,162 +96,6 @@ class Names(ABC):
         """Note a finding at a node."""
         self.findings.append(Finding(getattr(node, "lineno", 1), rule, text))
 
-    def look_round(self, tree: ast.Module) -> None:
-        """Find out what the names of the file stand for, before any use of them is judged."""
-        self.abroad = self.project.classes(tree)
-        self.classes = bindings.classes(tree, self.abroad)
-        self.types = bindings.types(tree)
-        every = bindings.bound(tree)
-        self.classes |= {name: kind for name, kind in enums.written(tree, self.full_name) if every[name] == 1}
-        self.plain = {name for name, values in bindings.assigned(tree).items() if all(map(is_value, values))}
-        for node in tree.body:  # in their order: what comes later is not there yet
-            value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
-            if value is not None and self.is_plain(value):
-                self.constants |= {name for name in bound_by(node) if every[name] == 1}
-                if isinstance(value, ast.Dict):
-                    self.dictionaries |= {name for name in bound_by(node) if every[name] == 1}
-        for node in tree.body:
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and every[node.name] == 1:
-                self.defined.add(node.name)
-            if isinstance(node, ast.FunctionDef) and every[node.name] == 1:
-                if decorators.is_wrapper(node):
-                    self.wrappers[node.name] = node
-                    self.copying |= {id(one) for one in decorators.copies(node)}
-                if [self.full_name(one) for one in node.decorator_list] == ["functools.singledispatch"]:
-                    self.dispatchers.add(node.name)
-        tables = kinds.node_tables(tree)
-        self.kinds, self.kind_tables = frozenset(tables), {id(table) for table in tables.values()}
-        self.copiers = frozenset(decorators.copying(tree))
-        self.loggers = frozenset(bindings.loggers(tree))
-        self.grown = frozenset(sizes.grown(tree))
-        self.matches_wholly = any(isinstance(one, ast.Attribute) and one.attr == "fullmatch" for one in ast.walk(tree))
-        self.templates = templates.Templates(tree, every, self.owner)
-        self.makers = {
-            node.name
-            for node in tree.body
-            if isinstance(node, ast.FunctionDef) and not any(bindings.parameters(node.args)) and every[node.name] == 1
-        }
-        self.shared = frozenset(bindings.stored(tree)) | frozenset(bindings.imported(tree))
-        passing = frozenset(self.passing(tree))
-        self.fixtures = frozenset(self.clear_fixtures(tree))
-        attributes: set[str] = set()
-        doubles: set[str] = set()
-        found = -1
-        while found < len(attributes) + len(doubles):  # what one function leaves in an attribute, another finds there
-            found = len(attributes) + len(doubles)
-            for node in outermost(tree):
-                flow = self.flows[id(node)] = flows.Flow(
-                    node,
-                    is_ours=self.is_ours,
-                    is_handed=self.is_handed,
-                    resolve=self.full_name,
-                    shared=self.shared,
-                    makers=frozenset(self.classes),
-                    attributes=attributes,
-                    doubles=doubles,
-                    passing=passing,
-                    same=self.same,
-                )
-                if (fixture := self.fixture(node)) and fixture in self.fixtures and flow.gives_own(node):
-                    doubles.add(fixture)
-                    if all(self.is_made(value) for value in flows.given(node)):
-                        self.subjects.add(fixture)
-
-    def passing(self, tree: ast.Module) -> Iterator[str]:
-        """Functions of the file that give back something imported, as a class that everybody shares."""
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                for value in flows.given(node):
-                    used = {id(part.func) for part in ast.walk(value) if isinstance(part, ast.Call)}
-                    if any(is_foreign(self.full_name(one) or "") for one in flows.names(value) if id(one) not in used):
-                        yield node.name
-                        break
-                    if isinstance(value, ast.Name) and value.id in {one.arg for one in bindings.parameters(node.args)}:
-                        self.same.add(node.name)
-
-    def clear_fixtures(self, tree: ast.Module) -> Iterator[str]:
-        """Fixtures that nothing else in the file has the name of: no other fixture, and no parameter that is given."""
-        functions = [one for one in ast.walk(tree) if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        found = Counter(self.fixture(one) or one.name for one in functions)
-        taken = [
-            ast.unparse(one.args[0]) if one.args else "*"
-            for one in ast.walk(tree)
-            if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr == "parametrize"
-        ]
-        if all(one[:1] in "'\"([" for one in taken):
-            given = {word for one in taken for word in re.findall(r"\w+", one)}
-            yield from (name for name, times in found.items() if times == 1 and name not in given)
-
-    def is_made(self, node: ast.expr) -> bool:
-        """Whether a value is made of a class of the project where it stands."""
-        full = self.full_name(called(node)) or ""
-        return isinstance(node, ast.Call) and full.startswith("bot.") and full.rpartition(".")[2][:1].isupper()
-
-    def fixture(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-        """The name under which a function of a test file is handed out as a fixture; empty for all others."""
-        for one in node.decorator_list if self.is_test else ():
-            if self.full_name(called(one)) in {"pytest.fixture", "pytest_asyncio.fixture"}:
-                for keyword in one.keywords if isinstance(one, ast.Call) else ():
-                    if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
-                        return str(keyword.value.value)
-                return node.name
-        return ""
-
-    def is_plain(self, node: ast.expr) -> bool:
-        """Whether a value is surely none that can be called: written out, a constant, or a member of an enum."""
-        full = self.full_name(called(node)) or ""
-        match node:
-            case ast.Constant() | ast.Tuple() | ast.List() | ast.Dict() | ast.Set() | ast.JoinedStr() | ast.Compare():
-                return True
-            case ast.ListComp() | ast.SetComp() | ast.DictComp():
-                return True
-            case ast.UnaryOp(operand=operand):
-                return self.is_plain(operand)
-            case ast.BinOp(left=left, right=right):
-                return self.is_plain(left) and self.is_plain(right)
-            case ast.Call(func=ast.Attribute(value=ast.Constant())):
-                return True
-            case ast.Call(func=ast.Attribute(value=ast.Call(func=inner))) if self.full_name(inner) == "textwrap.dedent":
-                return True
-            case ast.Call():
-                return full in self.allowed.at_import - PASSES_ON
-            case ast.Attribute(value=ast.Name(id=name), attr=attr):
-                kind = self.classes.get(name) or self.abroad.get(name) or bindings.Class()
-                is_member = kind.is_enum and attr in kind.members and "__call__" not in kind.methods
-                return is_member or is_foreign(full) or self.project.takes_for_member(full)
-            case ast.Name(id=name):
-                return name in self.constants or is_foreign(full)
-        return False
-
-    def has_stand_ins(self) -> bool:
-        """Whether the file makes objects that pass for instances of any class."""
-        return any(full.startswith("unittest.mock") for full in (*self.modules.values(), *self.names.values()))
-
-    def is_ours(self, annotation: ast.expr) -> bool:
-        """Whether a parameter holds what the project makes, or its records."""
-        return any(
-            name in self.classes
-            or name in self.types
-            or full in {"typing.Self", "persais_core.Record"}
-            or full.startswith("bot.")
-            for name, full in self.named(annotation)
-        )
-
-    def is_handed(self, annotation: ast.expr) -> bool:
-        """Whether a parameter holds what the bot has handed in."""
-        return any(full in HANDED for _, full in self.named(annotation))
-
-    def named(self, annotation: ast.expr) -> Iterator[tuple[str, str]]:
-        """The names in an annotation, texts in it included, and their full names."""
-        for part in ast.walk(annotation):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                try:
-                    yield from self.named(ast.parse(part.value.strip(), mode="eval").body)
-                except (SyntaxError, ValueError, MemoryError, RecursionError):
-                    continue
-            elif isinstance(part, (ast.Name, ast.Attribute)):
-                yield getattr(part, "id", ""), self.full_name(part) or ""
-
     def own_name(self, node: ast.AST, module: str, name: str) -> None:
         """A name of a module of this project: it must be made there, not passed on."""
         if self.project.made(module) is None:
@@ -286,7 +108,11 @@ class Names(ABC):
     def offer(self, module: str) -> str:
         """The names of a module that may be used."""
         names = sorted(self.known[module])
-        return f"use {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
+        told = f"use {', '.join(names)}"
+        if len(told) <= LONGEST_OFFER:
+            return told
+        shown = told[:LONGEST_OFFER].rpartition(", ")[0]
+        return f"{shown}, and {len(names) - shown.count(',') - 1} more"
 
     def shadow(self, node: ast.AST, name: str) -> None:
         """A name of the file may not hide one that everybody knows."""
@@ -335,12 +161,23 @@ class Names(ABC):
         return self.full_name(node.func) == "type" and not (len(node.args) == 1 and is_literal(node.args[0]))
 
     def class_of(self, node: ast.expr) -> bindings.Class | None:
-        """The class of the project that a name or a dotted name stands for."""
-        if isinstance(node, ast.Name):
-            return self.classes.get(node.id) or self.abroad.get(node.id)
-        if isinstance(node, ast.Attribute):
-            return self.classes.get(node.attr) or self.abroad.get(node.attr)
-        return None
+        """The class of the project that a name, a dotted name or one of them in brackets stands for."""
+        imports = {**self.modules, **self.names}
+        own = aliases.class_in(node, self.classes, imports)
+        if own and not isinstance(node, ast.Attribute):
+            return own
+        other = aliases.class_in(node, self.abroad, imports) or aliases.class_in(node, self.called_otherwise, imports)
+        return own.on(other) if own and other else own or other
+
+    def takes_brackets(self, node: ast.expr) -> bool:
+        """Whether what stands in brackets behind something makes a type, and is not one of the members of an enum."""
+        while isinstance(node, ast.Subscript):
+            node = node.value
+        known = {**self.called_otherwise, **self.abroad, **self.classes}
+        if isinstance(node, ast.Attribute) and (kind := self.class_of(node)):
+            return not kind.is_enum
+        is_taken = self.project.takes_for_class(self.full_name(node) or "")
+        return is_taken or aliases.takes_brackets(node, known, {**self.modules, **self.names})
 
     def is_first(self, name: str) -> bool:
         """Whether a name is what a method is called on, here or in the function round this one."""

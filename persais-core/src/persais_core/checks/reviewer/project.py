@@ -9,7 +9,7 @@ import ast
 import os
 import sys
 
-from persais_core.checks.reviewer import bindings, decorators, kinds, templates
+from persais_core.checks.reviewer import aliases, bindings, decorators, kinds, templates
 
 LOGGERS = {"log", "logger"}  # as everybody calls them, and nobody else may have them
 MAX_READ = 1 << 20  # bytes of a file that something is imported from
@@ -42,6 +42,12 @@ class Project:
         made = self.made(module)
         return made is not None and name in made.types
 
+    def names_type(self, full: str) -> bool:
+        """Whether the full name of something imported, or a builtin's, is that of a type and of no text."""
+        if full.startswith("bot."):
+            return self.makes_type(*full.rpartition(".")[::2])
+        return aliases.is_type_of_library(full)
+
     def keeps(self, module: str, name: str) -> bool:
         """Whether a module needs something for itself alone, as a table of texts that it fills in."""
         made = self.made(module)
@@ -58,8 +64,16 @@ class Project:
     def _read(self, content: bytes) -> bindings.Made:
         try:
             tree = ast.parse(content)
-            filled = templates.Templates(tree, bindings.bound(tree)).filled
-            return bindings.made(tree, self.classes(tree))._replace(kept=filled | _private(tree))
+            imports, known = bindings.imported(tree), self.classes(tree)
+            found = bindings.classes(tree, known)
+            around = {**known, **found}
+            around |= aliases.of_classes(tree, around)
+            return bindings.Made(
+                frozenset(bindings.top(tree)),
+                aliases.types(tree, self.names_type, lambda one: aliases.takes_brackets(one, around, imports)),
+                {name: kind for name, kind in around.items() if name not in known or name in found},
+                templates.Templates(tree, bindings.bound(tree)).filled | _private(tree),
+            )
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return bindings.Made()
 
@@ -71,9 +85,8 @@ class Project:
                 continue
             module, _, name = full.rpartition(".")
             whole, part = self.made(full), self.made(module)
-            found |= whole.classes if whole else {}
-            if part and name in part.classes:
-                found[local] = part.classes[name]
+            for one, kind in {**(whole.classes if whole else {}), **_called(local, part, name)}.items():
+                found[one] = found[one].on(kind) if one in found else kind
         return found
 
 
@@ -112,6 +125,11 @@ class Alone(Project):
         """Whether a name is written as classes are."""
         name = full.rpartition(".")[2]
         return full.startswith("bot.") and name[:1].isupper() and not name.isupper()
+
+
+def _called(local: str, made: bindings.Made | None, name: str) -> dict[str, bindings.Class]:
+    """A class of another file by the name that it is imported under."""
+    return {local: made.classes[name]} if made and name in made.classes else {}
 
 
 def _private(tree: ast.Module) -> frozenset[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from persais_core.checks.reviewer import bindings, kinds, sizes
-from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS
+from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS, STARTS
 from persais_core.checks.reviewer.bindings import BUILTINS
-from persais_core.checks.reviewer.calls import FILLS
+from persais_core.checks.reviewer.calls import FILLS, OF_INSTANCES
 from persais_core.checks.reviewer.definitions import Definitions
 from persais_core.checks.reviewer.names import FIELDS, LABELS
 from persais_core.checks.reviewer.nodes import bound_by, called, is_literal
@@ -34,17 +35,16 @@ class Reader(Definitions):
                 self.import_names(node)
         self.look_round(tree)
         self.look_for_quick(tree, bindings.bound(tree))
-        for index, node in enumerate(tree.body):
-            self.top(node, is_first=index == 0)
+        for node in tree.body:
+            self.top(node)
 
-    def top(self, node: ast.stmt, *, is_first: bool) -> None:
+    def top(self, node: ast.stmt) -> None:
         """A statement at the top of the file."""
         match node:
             case ast.Import() | ast.ImportFrom():
                 return
             case ast.Expr(value=ast.Constant(value=str(text))):
-                if not is_first:
-                    self.text(node, text)  # what a constant is for, below it
+                self.text(node, text)  # what the file is for, or a constant, below it
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 self.shadow(node, node.name)
                 self.statement(node)
@@ -77,6 +77,8 @@ class Reader(Definitions):
                 for handler in handlers:
                     self.handler(handler)
             case _ if type(node).__name__ == "TypeAlias":
+                for name in bindings.stored(node):
+                    self.shadow(node, name)
                 self.statement(node)
             case ast.If(test=test, body=body, orelse=[]) if self.full_name(test) == "typing.TYPE_CHECKING":
                 for inner in body:
@@ -98,7 +100,7 @@ class Reader(Definitions):
         self.depth += 1
         for inner in body:
             if isinstance(inner, (ast.Assign, ast.AnnAssign, ast.Expr, ast.For, ast.If)):
-                self.top(inner, is_first=False)
+                self.top(inner)
             elif not isinstance(inner, ast.Pass):
                 self.refuse(inner, "statement", "runs while the file is imported; put it into a function")
         self.depth -= 1
@@ -140,7 +142,8 @@ class Reader(Definitions):
                 self.declaration(node)
             case ast.If():
                 self.condition(node)
-            case ast.Try(handlers=handlers, body=body):
+            case ast.Try(handlers=handlers, body=body, finalbody=last):
+                self.ending(last)
                 for handler in handlers:
                     if handler.type is None and _waits(body):
                         text = "a bare except round an await also swallows the end of a turn; name the errors"
@@ -164,6 +167,7 @@ class Reader(Definitions):
             case _ if type(node).__name__ == "TypeAlias":
                 self.type_alias(node)
             case _ if type(node).__name__ == "TryStar":
+                self.ending(getattr(node, "finalbody", []))
                 self.pieces(node)
             case _:
                 self.refuse(node, "statement", f"{type(node).__name__} may not be used; write it in simpler words")
@@ -236,12 +240,19 @@ class Reader(Definitions):
         self.variable(node, node.name)
         self.block(node.body)
 
+    def ending(self, body: list[ast.stmt]) -> None:
+        """`finally:`. Who leaves it by a jump goes on, whatever the turn was told."""
+        for node in _jumps(body):
+            word = type(node).__name__.lower()
+            self.refuse(node, "except", f"{word} in finally also swallows the end of a turn; write it behind the try")
+
     def pattern(self, node: ast.MatchClass) -> None:
         """`case X(a, b=c):`. Which attributes a and b are is said by the class, so it must be known."""
         for name in node.kwd_attrs:
             self.attribute_name(node, name, of_self=False)
+            self.taken(node, name)
             is_of_column = name in SQL_OPERATORS and not kinds.is_node_kind(self.full_name(node.cls) or "")
-            if name in {*CALLED_WHERE_TAKEN, "__init__", "__post_init__"} or (is_of_column and self.has_records()):
+            if name in {*CALLED_WHERE_TAKEN, *STARTS, *OF_INSTANCES} or (is_of_column and self.has_records()):
                 self.refuse(node, "match", f"{name} may not be taken out of a value; name what you need")
         if node.patterns and not self.is_plain_class(node.cls):
             self.refuse(node, "match", "give the names of the attributes: `case X(name=found)`")
@@ -273,6 +284,20 @@ def _waits(body: list[ast.stmt]) -> bool:
         for statement in body
         for part in ast.walk(statement)
     )
+
+
+def _jumps(body: list[ast.stmt], *, is_in_loop: bool = False) -> Iterator[ast.stmt]:
+    """Where statements leave the block that they are in, other than by an error."""
+    for node in body:
+        if isinstance(node, ast.Return) or (isinstance(node, (ast.Break, ast.Continue)) and not is_in_loop):
+            yield node
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        for name in ("body", "orelse", "finalbody"):
+            is_loop = isinstance(node, (ast.For, ast.AsyncFor, ast.While)) and name == "body"
+            yield from _jumps(getattr(node, name, []), is_in_loop=is_in_loop or is_loop)
+        for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            yield from _jumps(part.body, is_in_loop=is_in_loop)
 
 
 def _is_self(node: ast.expr) -> bool:

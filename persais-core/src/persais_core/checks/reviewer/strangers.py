@@ -13,7 +13,7 @@ JSONStrIndexType L LOCALE M MULTILINE NOFLAG NULL S T TDComparatorContainer TEMP
 aclose acquire adapt adapt_emulated_to_native adapt_native_to_emulated adapt_to_emulated add address_exclude agent
 alias_generator all_ allow_inf_nan allow_nan allows_lambda anon_key_label anon_label any_ append append_foreign_key
 arbitrary_types_allowed args argument_for as_generic as_integer_ratio as_uuid asc ascii_only asdecimal asend ask
-athrow attachment attrname autoincrement autojunk b b2j base_columns betavariate between bind_expression
+athrow attachment attrname autoincrement autojunk b b2j base_columns before betavariate between bind_expression
 bind_processor bitwise_and bitwise_lshift bitwise_not bitwise_or bitwise_rshift bitwise_xor bjunk bool_op bpopular
 braceidpattern break_long_words break_on_hyphens broadcast_address budget build buttons bytes bytes_le c cache_ok
 cache_strings callback called cancel cast cdf charjunk chat check_circular choice choices clear clock_seq
