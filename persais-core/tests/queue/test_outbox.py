@@ -19,6 +19,7 @@ from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from persais_core.emulators.telegram.values import ChatMessage
 from persais_core.queue import outbox
 from persais_core.queue.outbox import Outbox
+from persais_core.queue.outbox.messages import Row
 
 CHAT, OTHER = 1000001, 1000002
 
@@ -358,6 +359,26 @@ async def test_a_card_is_edited_in_place_and_overtaken_versions_are_never_sent(
     [after] = [m for m in await person.history() if m.from_bot]
     assert (after.id, after.text, after.edited) == (before.id, "step 6", True)
     assert after.revision == before.revision + 1
+
+
+class Late(Outbox):
+    """One that is held up each time it finds nothing to send."""
+
+    async def _next(self, chat: int) -> Row | None:
+        found = await super()._next(chat)
+        if found is None:
+            await asyncio.sleep(2 * self._edit_pause)
+        return found
+
+
+async def test_an_edit_that_becomes_due_while_its_sender_makes_up_its_mind_to_leave_is_sent(
+    database: Database, channel: TelegramChannel, person: ChatClient
+) -> None:
+    await show(database, "planning")
+    await Outbox(database, channel).deliver(CHAT)
+    await show(database, "ready")
+    await Late(database, channel, edit_pause=0.3).deliver(CHAT)
+    assert await said(person) == ["ready"]
 
 
 async def test_edits_of_a_card_keep_a_distance_and_what_is_new_goes_before_them(

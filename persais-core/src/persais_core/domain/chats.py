@@ -84,6 +84,7 @@ class Turn(Value):
     Args:
         messages: 1 to 10, in the order they came.
         chosen: the agent whose button was tapped: it alone hears what is said, which commands and calls nobody.
+        is_again: it broke the chosen agent before and is answered once more; the lane stays whose it is.
         origin: where it comes from; only what a person says themself can change the bot.
     """
 
@@ -92,6 +93,7 @@ class Turn(Value):
     user: User
     messages: tuple[Message, ...] = Field(min_length=1, max_length=10)
     chosen: str | None = None
+    is_again: bool = False
     origin: Origin = "person"
 
     @model_validator(mode="before")

@@ -61,12 +61,16 @@ async def classify(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]
         return {"repeated": True}
     text, own = around.turn.message.text, around.turn.is_own_words
     fresh: dict[str, Any] = {
-        "turn": around.turn.id, "repeated": False, "wanted": None, "rest": text, "switched": False, "broke": False,
-        "raised": "", "replies": [], "passes": 0, "passing": False, "handed": "", "asked": False,
+        "turn": around.turn.id, "repeated": False, "wanted": None, "rest": text, "switched": False, "back": None,
+        "broke": False, "raised": "", "replies": [], "passes": 0, "passing": False, "handed": "", "asked": False,
     }  # fmt: skip
     if recalled := around.recall(state):
         fresh |= {"history": recalled.history, "summaries": recalled.summaries}
     if (chosen := around.turn.chosen) is not None:
+        if around.turn.is_again:
+            command, rest = around.turn.message.command
+            said = rest.strip() if command == f"/{chosen}" else text
+            return fresh | {"wanted": chosen, "back": state.agent, "rest": said}
         # Whoever is there already needs no introduction before an answer.
         is_there = bool(text) and chosen == state.agent and around.registry.find(chosen) is not None
         return fresh | {"wanted": None if is_there else chosen}

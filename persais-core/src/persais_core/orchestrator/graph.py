@@ -46,7 +46,9 @@ def _builder() -> StateGraph[LaneState, Around, LaneState, LaneState]:
     builder.add_edge(START, "classify")
     builder.add_conditional_edges("classify", _after_classify, ["route", END])
     builder.add_edge("route", "answer")
-    builder.add_conditional_edges("answer", _after_answer, ["answer", END])
+    builder.add_node("give_back", _give_back)
+    builder.add_conditional_edges("answer", _after_answer, ["answer", "give_back", END])
+    builder.add_edge("give_back", END)
     return builder
 
 
@@ -56,7 +58,13 @@ async def _after_classify(state: LaneState) -> str:
 
 
 async def _after_answer(state: LaneState) -> str:
-    return "answer" if state.passing else END
+    if state.passing:
+        return "answer"
+    return END if state.back is None else "give_back"
+
+
+async def _give_back(state: LaneState) -> dict[str, Any]:
+    return {"agent": state.back, "back": None}
 
 
 class Orchestrator:
@@ -94,7 +102,7 @@ class Orchestrator:
             registry=seen,
             models=self._models,
             database=self._database,
-            is_gone=self._is_gone,
+            everybody=self.registry,
             redact=self._redactor.text,
             recall=functools.partial(self.summaries.put_in, turn.lane.key),
         )

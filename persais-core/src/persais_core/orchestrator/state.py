@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from persais_core.agents.base import Agent
 from persais_core.agents.registry import MASTER, Registry
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Reply, Turn, Value
@@ -35,6 +36,7 @@ class LaneState(BaseModel):
         wanted: the agent this turn asks for, if any.
         rest: the message without a command that chose the agent.
         switched: whether this turn changed the agent.
+        back: who gets the lane again after this turn, where another agent only answers it once more.
         passes: how often this turn was handed from one agent to another.
         passing: whether it is on its way to another agent now.
         handed: what the agent that handed it over wants the next one to know.
@@ -58,6 +60,7 @@ class LaneState(BaseModel):
     wanted: str | None = None
     rest: str = ""
     switched: bool = False
+    back: str | None = None
     passes: int = 0
     passing: bool = False
     handed: str = ""
@@ -85,7 +88,7 @@ class Around:
 
     Args:
         registry: the agents that the person who speaks may see.
-        is_gone: whether there is no agent of a name, for nobody.
+        everybody: all agents that there are.
         redact: takes secrets out of a text.
         recall: puts what was summed up since the lane's last turn into its state; None where there is nothing.
     """
@@ -94,9 +97,14 @@ class Around:
     registry: Registry
     models: Models
     database: Database
-    is_gone: Callable[[str], bool]
+    everybody: Registry
     redact: Callable[[str], str]
     recall: Callable[[LaneState], LaneState | None]
+
+    def switched_off(self, word: str) -> Agent | None:
+        """The agent of a name or title that nobody can speak to, as far as the person who speaks may know of it."""
+        agent = self.everybody.called(word) if self.turn.user.is_admin else None
+        return agent if agent is not None and not self.registry.config(agent.name).enabled else None
 
 
 def seen_by(agent: str, history: Sequence[Sequence[str]]) -> list[Said]:

@@ -92,14 +92,17 @@ class Inbox:
         return bool(stored)
 
     async def again(self, since: datetime) -> int:
-        """Have the turns that broke since a moment answered once more, each as a new turn; returns how many."""
+        """Have the turns that broke since a moment answered once more, each as a new turn; returns how many.
+
+        They are for whoever broke, and nobody else: the lane may be somebody else's by now.
+        """
         async with self._database.session() as session:
             found = await session.execute(
                 select(Turn).where(col(Turn.state) == "failed", col(Turn.finished_at) > since).order_by(col(Turn.id))
             )
             turns = found.scalars().all()
             for old in turns:
-                fresh = Turn(chat_id=old.chat_id, topic_id=old.topic_id, user_id=old.user_id)
+                fresh = Turn(chat_id=old.chat_id, topic_id=old.topic_id, user_id=old.user_id, agent=old.agent)
                 session.add(fresh)
                 await session.flush()
                 old.state = "repeated"

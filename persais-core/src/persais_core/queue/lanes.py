@@ -34,11 +34,12 @@ _LINE = (
     "join mine on j.lock = mine.lane where j.status = 'todo' and mine.state = 'waiting' and %(together)s "
     "and (j.args->>'turn')::bigint is distinct from mine.id order by j.id limit %(most)s), "
     "line as (select 0::bigint as job, 'turn' as task, id as turn from mine union all select * from behind) "
-    "select line.*, u.bot_id, u.payload, extract(epoch from now() - u.received_at)::float8 as age, "
+    "select line.*, t.agent as wanted, u.bot_id, u.payload, extract(epoch from now() - u.received_at)::float8 as age, "
     "mine.state, mine.chat_id, mine.topic_id, "
     "exists(select from persais.previews v where v.lane = mine.lane) as tried, "
     "p.id as person, p.name, p.language, p.is_owner, p.is_admin "
-    "from mine cross join line left join persais.updates u on u.turn_id = line.turn "
+    "from mine cross join line left join persais.turns t on t.id = line.turn "
+    "left join persais.updates u on u.turn_id = line.turn "
     "left join persais.people p on p.id = mine.user_id order by line.job, u.id"
 )
 # Whoever repeats the turn finds it closed and gets what was taken here, no more and no less.
@@ -68,12 +69,14 @@ class Gathered:
         parts: the updates it is made of, in the order they came; None for one that cannot be read.
         known: how the person who speaks stands here; None for somebody new.
         is_tried: the lane speaks with a candidate at the moment; see `mechanic.preview`.
+        again: whom it is for, where it is answered once more; None: for whoever it calls, or who holds the lane.
     """
 
     lane: Lane
     parts: tuple[Incoming | None, ...]
     known: access.Known | None
     is_tried: bool
+    again: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,14 @@ class _Place:
     Args:
         turn: its number; None where the job is no turn.
         ages: seconds since each part came.
+        again: see `Gathered`; such a turn stands alone.
     """
 
     job: int
     turn: int | None
     parts: tuple[Incoming | None, ...]
     ages: tuple[float, ...]
+    again: str | None
 
 
 class Lanes:
@@ -121,7 +126,7 @@ class Lanes:
             first, *behind = self._places(rows)
             holder = await self._holder(rows[0], turn) if self._calls_any(behind) else None
             thought = _Thought(first.parts, functools.partial(self._called, holder), holder)
-            if rows[0]["state"] == "working" or thought.is_alone or not self._debounce:
+            if rows[0]["state"] == "working" or thought.is_alone or first.again or not self._debounce:
                 return _gathered(rows[0], first.parts)
             taken, is_complete = self._together(thought, first, behind)
             if not is_complete:
@@ -159,16 +164,17 @@ class Lanes:
             age = row["age"] or 0.0
             if places and places[-1].job == row["job"]:
                 last = places[-1]
-                places[-1] = _Place(last.job, last.turn, (*last.parts, part), (*last.ages, age))
+                places[-1] = _Place(last.job, last.turn, (*last.parts, part), (*last.ages, age), last.again)
             else:
-                places.append(_Place(row["job"], row["turn"] if row["task"] == "turn" else None, (part,), (age,)))
+                turn = row["turn"] if row["task"] == "turn" else None
+                places.append(_Place(row["job"], turn, (part,), (age,), row["wanted"]))
         return places
 
     def _together(self, thought: _Thought, first: _Place, behind: Sequence[_Place]) -> tuple[list[_Place], bool]:
         """Those of the line that belong to its first, and whether nothing more can."""
         taken: list[_Place] = []
         for place in behind:
-            if place.turn is None or not thought.goes_on(place.parts):
+            if place.turn is None or place.again or not thought.goes_on(place.parts):
                 return self._whole_albums(first, taken, place), True
             taken.append(place)
         ages = [age for place in (first, *taken) for age in place.ages]
@@ -234,4 +240,5 @@ def _gathered(row: dict[str, Any], parts: tuple[Incoming | None, ...]) -> Gather
     known = None
     if row["person"] is not None:
         known = access.Known(row["name"], row["language"], is_admin=row["is_owner"] or row["is_admin"])
-    return Gathered(Lane(chat_id=row["chat_id"], topic_id=row["topic_id"]), parts, known, row["tried"])
+    lane = Lane(chat_id=row["chat_id"], topic_id=row["topic_id"])
+    return Gathered(lane, parts, known, row["tried"], row["wanted"])

@@ -59,10 +59,11 @@ _SENT = (
     "and other.state in ('queued', 'sending') and other.id != outbox.id) as more), "
     "over as (delete from procrastinate_jobs where id = %(job)s and not (select more from sent)) select more from sent"
 )
+# Also one that has become due since `_NEXT` looked: whoever saw none then would leave, and nobody would come for it.
 _EDIT_DUE = (
     "select extract(epoch from min(sent_at) - now())::float + %(edit_pause)s as seconds from persais.outbox "
-    "where chat_id = %(chat)s and state in ('queued', 'sending') "
-    "and sent_at > now() - make_interval(secs => %(edit_pause)s)"
+    "where chat_id = %(chat)s and state in ('queued', 'sending') and sent_at is not null "
+    "and not exists (select from persais.send_limits where name = %(limit)s and paused_until > now())"
 )
 _PAUSE = (
     "insert into persais.send_limits (name, paused_until) "
@@ -220,7 +221,8 @@ class Outbox:
 
     async def _wait_for_edit(self, chat: int) -> bool:
         """Wait a moment when nothing is left but edits that come too soon; returns whether to look again."""
-        [row] = await self._database.run(_EDIT_DUE, {"chat": chat, "edit_pause": self._edit_pause})
+        values = {"chat": chat, "limit": limit_of(chat), "edit_pause": self._edit_pause}
+        [row] = await self._database.run(_EDIT_DUE, values)
         if row["seconds"] is None:
             return False
         await asyncio.sleep(min(LOOK_EVERY, max(row["seconds"], 0.0)))
