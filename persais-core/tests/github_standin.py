@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class GitHubStandIn:
         comments: (number, text).
         failures: statuses to answer the next requests of the API with, oldest first.
         lost: statuses to answer with in place of the next merge, which is done, and after it, oldest first.
+        before_merging: called just before a merge; somebody else is faster.
         is_away: neither the API nor the repository can be used.
         odd: JSON to answer the next requests of the API with, oldest first, and its status.
         rights: what the token may do.
@@ -58,6 +59,7 @@ class GitHubStandIn:
     comments: list[tuple[int, str]] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
+    before_merging: Callable[[], None] | None = None
     is_away: bool = False
     odd: list[object] = field(default_factory=list)
     odd_status: int = 200
@@ -233,6 +235,8 @@ class GitHubStandIn:
             return JSONResponse({"message": "Pull Request is not mergeable"}, 405)
         if self.is_protected:
             return JSONResponse({"message": "At least 1 approving review is required"}, 405)
+        if self.before_merging is not None:
+            self.before_merging()
         try:
             made = await BareRepository(self.path).merge(body["sha"], body["commit_title"])
         except errors.GitError:

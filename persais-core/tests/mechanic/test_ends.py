@@ -21,14 +21,16 @@ from persais_core import errors, texts
 from persais_core.agents.config import AgentConfigs
 from persais_core.agents.registry import Registry
 from persais_core.db.engine import Database
+from persais_core.db.tables.people import Person
 from persais_core.deployers.local import LocalDeployer
-from persais_core.domain.changes import Change, ChangeState, Plan
+from persais_core.domain.changes import Change, ChangeState, Part, Plan, PlannedExample
 from persais_core.domain.chats import Lane, User
 from persais_core.forges.github import GitHubForge
 from persais_core.git.remote import Remote
 from persais_core.git.repository import Repository
 from persais_core.llm.models import Models
-from persais_core.mechanic import graph, retry
+from persais_core.mechanic import cards, code, graph, raised, retry
+from persais_core.mechanic import plan as planning
 from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.evolution import Evolution
 from persais_core.mechanic.ledger import Ledger
@@ -137,6 +139,35 @@ class House:
         await self.database.run(query, {"state": state, "number": number})
         await self.evolution.deployed(number)
 
+    async def broke(self, agent: str, error: str, many: int = 1) -> None:
+        """Somebody wrote to an agent, whose code raised."""
+        query = (
+            "insert into persais.turns (chat_id, user_id, state, agent, error, finished_at) "
+            "select 1, 1, 'failed', %(agent)s, %(error)s, now() from generate_series(1, %(many)s)"
+        )
+        await self.database.run(query, {"agent": agent, "error": error, "many": many})
+
+    async def shown(self, change: Change) -> list[tuple[str, str, bool]]:
+        """What the messages of a change say, by the time of their coming, and whether they have buttons."""
+        query = (
+            "select key, body ->> 'text' as text, body ? 'buttons' as taps from persais.outbox "
+            "where key ~ %(mine)s order by id"
+        )
+        rows = await self.database.run(query, {"mine": f"^change:{change.id}:.*(card|progress)$"})
+        return [(row["key"], row["text"], row["taps"]) for row in rows]
+
+    def push(self, path: str, text: str | None) -> None:
+        """Somebody else writes a file on main, or removes it."""
+        repo = pygit2.Repository(str(self.hub.path))
+        index, head = pygit2.Index(), pygit2.Oid(hex=self.hub.main)
+        index.read_tree(repo[head].peel(pygit2.Tree))
+        if text is None:
+            index.remove(path)
+        else:
+            index.add(pygit2.IndexEntry(path, repo.create_blob(text.encode()), pygit2.enums.FileMode.BLOB))
+        me = pygit2.Signature("Bob", "bob@localhost", 1, 0)
+        repo.create_commit("refs/heads/main", me, me, "By hand", index.write_tree(repo), [head])
+
     async def said(self) -> str:
         """All that stands in messages now."""
         rows = await self.database.run("select body ->> 'text' as text from persais.outbox order by id", {})
@@ -227,6 +258,118 @@ async def test_what_was_merged_by_hand_is_not_aborted_and_retry_has_it_deployed(
     assert [commit for _, commit in await house.deployments()] == [merged]
 
 
+async def test_what_main_becomes_because_somebody_was_faster_is_taken_out_again_where_it_does_not_pass(
+    house: House,
+) -> None:
+    change = await house.approved()
+    repo = pygit2.Repository(str(house.hub.path))
+
+    def push() -> None:
+        builder = repo.TreeBuilder(repo[house.hub.main].peel(pygit2.Tree))
+        builder.insert("NOTES.md", repo.create_blob(b"faster"), pygit2.enums.FileMode.BLOB)
+        me = pygit2.Signature("Bob", "bob@localhost", 1, 0)
+        repo.create_commit("refs/heads/main", me, me, "Notes", builder.write(), [pygit2.Oid(hex=house.hub.main)])
+
+    house.hub.before_merging = push
+    await house.deploy(change)  # the checks that then run cannot: this machine has no sandbox
+    failed = await house.now(change)
+    assert failed.state is ChangeState.FAILED and "Main has changed while this was merged" in str(failed.error)
+    assert (failed.left_on_main, await house.deployments()) == (False, [])
+    main = repo[house.hub.main].peel(pygit2.Tree)
+    assert main["NOTES.md"].data == b"faster" and main[AGENT].data == b"# the parrot\n"
+
+
+async def test_a_pull_request_that_goes_to_another_branch_now_is_not_merged(house: House) -> None:
+    change = await house.approved()
+    assert change.pull_request is not None
+    house.hub.pulls[change.pull_request]["base"]["ref"] = "wip"
+    main = house.hub.main
+    await house.deploy(change)
+    assert "does not go to main any more" in str((await house.now(change)).error)
+    assert (house.hub.main, house.hub.pulls[change.pull_request]["state"]) == (main, "open")
+
+
+async def test_what_a_version_raised_before_it_was_taken_back_is_told_to_whoever_mends_it(house: House) -> None:
+    change, number = await house.merged()
+    await house.broke("parrot", "ZeroDivisionError: division by zero\nbot/agents/parrot.py, line 9, in reply", 2)
+    await house.broke("owl", "ValueError: of another agent")
+    await house.ended(number, "failed")
+    lately = await raised.lately(house.shop)
+    assert list(lately) == ["parrot"]
+    [told] = lately["parrot"]
+    assert " 2 times: ZeroDivisionError: division by zero" in told
+    assert told.endswith("\nin a version that was taken back; it is on feat/parrot-v1")
+    again = await retry.prepare(house.shop, await house.now(change))
+    assert again.state is ChangeState.SCAFFOLDING and again.plan == change.plan
+    findings = code.failures(again, house.shop)
+    assert findings.startswith("[production] it passed all checks and was deployed, and then taken back: it broke\n")
+    assert "2 times: ZeroDivisionError" in findings and "owl" not in findings and "another" not in findings
+
+
+async def test_a_retry_is_told_below_and_leaves_no_button_on_the_card_that_failed(house: House) -> None:
+    change, number = await house.merged()
+    await house.ended(number, "failed")
+    assert [taps for *_, taps in await house.shown(change)] == [False, True]
+    again = await retry.prepare(house.shop, await house.now(change))
+    *_, (_, card, has_buttons), (newest, text, _) = await house.shown(change)
+    assert card.startswith("🔁 Not deployed; it is tried again below\n") and not has_buttons
+    assert newest == f"change:{change.id}:1:progress" and "Working" in text
+    failed = await house.shop.ledger.update(again.id, state=ChangeState.FAILED, error="no luck", commit="c" * 40)
+    assert (await house.shown(change))[-1][0] == f"change:{change.id}:1:card"
+    await retry.prepare(house.shop, await house.shop.ledger.update(failed.id, commit=None))
+    shown = {key: text for key, text, _ in await house.shown(change)}
+    assert shown[f"change:{change.id}:1:progress"].endswith("🔁 It did not work, so it is tried again below. No luck")
+    assert list(shown)[-1] == f"change:{change.id}:2:progress"
+
+
+@pytest.mark.parametrize(
+    ("plan", "path", "text", "why"),
+    [
+        ({"edit": (AGENT,)}, AGENT, None, f"main has no {AGENT} any more"),
+        (
+            {"create": (Part(kind="agent", name="owl"),)},
+            "tests/agents/test_owl.py",
+            "# by hand\n",
+            "main has tests/agents/test_owl.py already",
+        ),
+    ],
+    ids=["gone", "there"],
+)
+async def test_a_plan_that_main_has_outgrown_is_made_anew(
+    house: House, plan: dict[str, Any], path: str, text: str | None, why: str
+) -> None:
+    change = await house.approved()
+    made = Plan(understood="Do it", **plan)
+    failed = await house.shop.ledger.update(change.id, state=ChangeState.FAILED, error="x", plan=made)
+    house.push(path, text)
+    again = await retry.prepare(house.shop, failed)
+    assert (again.state, again.unable, again.base) == (ChangeState.PLANNING, why, None)
+    question = await planning.question(house.shop, again, await house.shop.repository.main())
+    assert question["earlier"]["failure"] == {"cause": why, "findings": []}
+    assert (await house.shown(change))[-1][1] == texts.say("en", "mechanic-planning")
+
+
+async def test_a_retry_knows_which_examples_main_keeps_by_now(house: House) -> None:
+    change = await house.approved()
+    said = [PlannedExample(agent="parrot", say=say, expect="Polly") for say in ("Who?", "Name?", "You?")]
+    made = Plan(understood="Do it", edit=(AGENT,), examples=tuple(said))
+    failed = await house.shop.ledger.update(change.id, state=ChangeState.FAILED, error="x", plan=made)
+    kept = "agent: parrot\nexamples:\n  - say: Who?\n    expect: Polly\n  - say: Name?\n    expect: Ann\n"
+    house.push("tests/examples/parrot.yaml", kept)
+    again = await retry.prepare(house.shop, failed)
+    assert again.plan is not None
+    told = [(example.is_kept, example.instead_of) for example in again.plan.examples]
+    assert told == [(True, None), (False, "Ann"), (False, None)]
+
+
+async def test_that_a_change_is_deployed_says_which_where_another_one_waits(house: House) -> None:
+    other = await house.approved("other")
+    change, number = await house.merged()
+    await house.ended(number, "serving")
+    assert f"🚀 Deployed!\n\nChange {change.id}: Change it" in await house.said()
+    assert (await house.now(other)).state is ChangeState.AWAITING_APPROVAL
+
+
 @pytest.mark.parametrize("decision", ["retry", "abort"])
 async def test_tables_that_a_failed_change_left_are_taken_back_before_anything_else(
     house: House, decision: str
@@ -289,6 +432,36 @@ async def test_a_rollback_is_not_mistaken_for_the_failure_that_it_came_together_
     await house.ended(second, "serving")
     said = await house.said()
     assert texts.say("en", "rollback-done", change=change.id) in said and "keeps serving" not in said
+
+
+async def test_the_end_of_a_rollback_is_told_to_whoever_asked_for_it_where_they_did_and_in_their_language(
+    house: House,
+) -> None:
+    change, first = await house.merged()
+    await house.ended(first, "serving")
+    async with house.database.session() as session:
+        session.add(Person(id=7, name="Боб", language="ru"))
+    await house.evolution.rollback(str(change.id), 7, -100, 5, "update:1:0")
+    [_, (second, _)] = await house.deployments()
+    await house.ended(second, "serving")
+    told = texts.say("ru", "rollback-done", change=change.id)
+    query = "select chat_id, topic_id from persais.outbox where body ->> 'text' = %(told)s"
+    assert await house.database.run(query, {"told": told}) == [{"chat_id": -100, "topic_id": 5}]
+    assert texts.say("en", "rollback-done", change=change.id) not in await house.said()
+
+
+async def test_a_change_that_serves_keeps_the_buttons_that_show_it_and_says_which_agent_is_switched_off(
+    house: House,
+) -> None:
+    change = await house.approved()
+    await house.shop.ledger.update(change.id, buttons=change.buttons | {"diff": "c:d", "view": "c:v"})
+    await house.database.run("insert into persais.agent_config (agent, enabled) values ('parrot', false)", {})
+    await house.deploy(change)
+    [(number, _)] = await house.deployments()
+    await house.ended(number, "serving")
+    card = cards.card(await house.now(change))
+    assert [button.data for row in card.buttons for button in row] == ["c:v", "c:d"]
+    assert "🚀 Deployed!\n\nparrot is switched off. /config parrot default takes that back." in await house.said()
 
 
 async def test_a_rollback_that_comes_after_the_return_says_so(house: House) -> None:

@@ -64,12 +64,12 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "before"), [("en", "I cannot do that: "), ("ru", "Этого я сделать не могу: ")], ids=["en", "ru"]
+    ("language", "before"), [("en", "I cannot do that"), ("ru", "Этого я сделать не могу")], ids=["en", "ru"]
 )
 def test_a_reason_that_repeats_what_is_put_before_it_is_shown_once(language: Any, before: str) -> None:
-    made = Plan(understood="x", decline=f"{before}{before.upper()}no network.")
+    made = Plan(understood="x", decline=f"{before}: {before.upper()}. no network: none.")
     change = Change(id=1, chat_id=7, user_id=7, language=language, request="x", plan=made, state=ChangeState.ABORTED)
-    assert cards.progress(change).text == f"{before}no network."
+    assert cards.progress(change).text == f"{before}. No network: none."
 
 
 async def test_a_change_that_was_corrected_names_the_one_that_took_its_place(database: Database) -> None:

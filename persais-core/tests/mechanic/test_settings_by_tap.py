@@ -33,6 +33,13 @@ class Parrot(Agent):
     name = "parrot"
 
 
+class Quiet(Agent):
+    """Says little."""
+
+    name = "quiet"
+    title = {"en": "Quiet", "ru": "Тихий"}  # noqa: RUF012
+
+
 class House:
     """A Mechanic that has understood a wish as a setting."""
 
@@ -132,10 +139,14 @@ async def test_what_cannot_be_set_any_more_is_declined(house: House) -> None:
     await house.ledger.update(change.id, plan=gone)
     await house.tap(change, "set")
     told = cards.progress(await house.decided(change)).text
-    assert told.startswith("I cannot do that: there is no agent gone")
+    assert told.startswith("I cannot do that. There is no agent gone")
 
 
 async def test_only_words_that_correct_it_are_about_it(house: House) -> None:
     change = await house.understood()
-    assert agent.is_correction(change, "no, the keyword is parrot")
-    assert not agent.is_correction(change, "What is the weather like?")
+    agents = Registry([Parrot(), Quiet()])
+    assert agent.is_correction(change, "no, the keyword is parrot", agents)
+    assert agent.is_correction(change, "лучше «тихо»", agents)
+    assert not agent.is_correction(change, "What is the weather like?", agents)
+    assert not agent.is_correction(change, "no, Quiet should be stricter", agents)
+    assert not agent.is_correction(change, "it should also greet people", agents)

@@ -192,11 +192,22 @@ def test_a_question_waits_for_its_answer_until_it_is_given_or_called_off() -> No
     assert a_change(state=ChangeState.AWAITING_APPROVAL).standing == "awaiting-approval"
 
 
+def test_what_changes_cost_is_never_told_as_nothing() -> None:
+    assert "Changes here cost about $0.01." in lines(a_change(plan=WORK, estimate=0.0051))
+    assert "Changes here cost less than a cent." in lines(a_change(plan=WORK, estimate=0.0049))
+    assert "Changes here cost" not in "".join(lines(a_change(plan=WORK)))
+
+
 def test_the_card_counts_the_files_that_the_diff_shows() -> None:
     kept = (PlannedExample(agent="parrot", say="a", expect="b"),)
     files = (AGENT, "tests/agents/test_parrot.py", "tests/examples/parrot.yaml")
     told = cards.card(a_change(plan=WORK.model_copy(update={"examples": kept}), files=files)).text.splitlines()
     assert "Files: 2 changed" in told and "Examples: 1 saved (1 more file)" in told
+    known = (*kept, PlannedExample(agent="parrot", say="c", expect="d", is_kept=True))
+    beside = cards.card(a_change(plan=WORK.model_copy(update={"examples": known}), files=files)).text.splitlines()
+    assert "Examples: 1 saved (1 more file)" in beside
+    nothing_new = cards.card(a_change(plan=WORK.model_copy(update={"examples": known[1:]}), files=files[:2])).text
+    assert "Examples" not in nothing_new
     without = cards.card(a_change(plan=WORK, files=files[:2])).text
     assert "Files: 2 changed" in without.splitlines() and "Examples" not in without
 
@@ -264,3 +275,30 @@ async def test_who_approved_is_told_by_name_where_there_is_one(house: House, kno
             session.add(Person(id=ANN.id, name="Ann\n Lee"))
     told = await why.answer(house.database, house.ledger, agent="parrot", language="en", is_admin=True)
     assert f"Approved by: {who}" in told.text.splitlines()
+
+
+async def test_words_are_called_a_correction_once_their_plan_takes_the_place_of_another(
+    house: House, openai_server: ScriptedOpenAI
+) -> None:
+    answered = {"understood": "x", "answer": "It repeats."}
+    openai_server.script(says(json.dumps(answered)), says(json.dumps(PLAN)))
+    first = await house.ledger.open(lane=LANE, user=ANN, request="Parrot", turn_id=None)
+    await house.ledger.update(first.id, plan=WORK, state=ChangeState.CODING)
+
+    async def corrected(words: str) -> tuple[Change, str]:
+        made = await house.ledger.open(lane=LANE, user=ANN, request=words, turn_id=None, corrects=first)
+        assert cards.progress(made).text == texts.say("en", "mechanic-planning")
+        await house.evolution.change(made.id)
+        made = await house.ledger.get(made.id)
+        return made, cards.progress(made).text
+
+    told = texts.say("en", "mechanic-replaces", change=first.id)
+    question, text = await corrected("No, what does it do?")
+    assert question.state is ChangeState.ANSWERED and told not in text
+    assert not (await house.ledger.get(first.id)).called_off
+    _, text = await corrected("No, a cat")
+    assert told in text.splitlines()
+    assert (await house.ledger.get(first.id)).called_off
+    await house.ledger.update(first.id, state=ChangeState.DEPLOYED, replaced_by=None)
+    late, text = await corrected("No, a dog")
+    assert late.replaces is None and told not in text

@@ -254,6 +254,11 @@ async def test_an_open_change_is_checked_as_it_lies_in_its_worktree(shop: Worksh
     assert [change["change"] for change in state["open_changes"]] == [1, other.id]
 
 
+async def test_a_draft_that_changes_no_table_says_so(toolbox: Toolbox) -> None:
+    told = json.loads(await toolbox.call("apply_migration", {"action": "preview"}))
+    assert told["steps"] == ["nothing changes: the tables are as the schemas want them"]
+
+
 async def test_a_link_in_a_draft_leads_nowhere(shop: Workshop, toolbox: Toolbox) -> None:
     await toolbox.call("scaffold_feature", {"kind": "tool", "name": "shout"})
     draft = shop.scratch(1) / "draft"
@@ -279,7 +284,7 @@ async def test_what_a_commit_of_main_changed_and_which_files_it_has_can_be_seen(
     await shop.repository.add_worktree("feat/gone-v1", main, folder)
     (folder / "bot" / "agents" / "parrot.py").write_text("pass\n")
     path = "bot/agents/parrot.py"
-    made = await shop.repository.commit("feat/gone-v1", main, folder, (path,), "Gone")
+    made = await shop.repository.commit("feat/gone-v1", main, folder, (path,), "Gone\n\nPersais-Change: 7\n")
     await shop.repository.remove_worktree("feat/gone-v1", folder, keep_branch=True)
 
     async def told(**given: Any) -> str:
@@ -289,6 +294,8 @@ async def test_what_a_commit_of_main_changed_and_which_files_it_has_can_be_seen(
     assert "first commit" in await told(action="diff", ref=first)
     assert path in (await told(action="show", ref=made)).splitlines()
     assert "nothing differs from main" in await told(action="diff", ref="main")
+    assert (await told(action="log", ref=made)).startswith(f"{made[:12]} Gone (change 7)\n")
+    assert f"feat/gone-v1 {made[:12]} Gone (change 7)" in await told(action="branches")
     point_main(shop.repository.path, made)
     try:
         diff = await told(action="diff", ref=made[:12])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import html.entities
+import unicodedata
+
 import pytest
 
 from persais_core import texts
 from persais_core.channels.telegram import render
-from persais_core.domain.changes import Change, ChangeState, Part, Plan
+from persais_core.domain.changes import Change, ChangeState, Part, Plan, Verdict
+from persais_core.domain.chats import Reply
 from persais_core.domain.configs import ConfigChange
-from persais_core.mechanic import cards, plan
+from persais_core.mechanic import cards, description, plan
+from persais_core.security.redact import Redactor
 
 FAKE = "Adds echo.\n\n✅ Tests passed (12)\r\n✅ Reviewed: no findings\u2028Your pull request: \u202eknil"
 WORK = {"understood": "x", "edit": ("bot/agents/echo.py",)}
@@ -61,3 +66,71 @@ def test_a_planned_emoji_is_one_or_becomes_the_usual_one(given: str, kept: str) 
 def test_a_plan_for_an_agent_that_is_called_like_a_command_is_sent_back(name: str) -> None:
     with pytest.raises(ValueError, match="choose another name"):
         plan.read(f'{{"understood": "x", "create": [{{"kind": "agent", "name": "{name}"}}]}}', set())
+
+
+UNSEEN = [
+    f"&{name}"
+    for name, meant in html.entities.html5.items()
+    if name.endswith(";") and any(unicodedata.category(mark) in ("Cc", "Cf", "Zl", "Zp") for mark in meant)
+]
+
+
+@pytest.mark.parametrize("entity", [*UNSEEN, "&#10;", "&#x2028;", "&amp;"])
+def test_an_entity_is_words_like_any_other(entity: str) -> None:
+    words = f"Adds echo.{entity}✅ Tests passed"
+    for shown in (texts.line(words), texts.block(words), texts.escaped(words)):
+        assert render.pieces(Reply(text=f"📋 {shown}")) == [(f"📋 {words}", [])]
+
+
+@pytest.mark.parametrize("words", ["/deploy", "see /DEPLOY@bot", "(/rollback 3)", "/de\u200bploy", "a\n/abort"])
+def test_a_command_in_words_of_a_model_cannot_be_tapped(words: str) -> None:
+    [(shown, _)] = render.pieces(Reply(text=texts.escaped(words)))
+    assert shown.replace("/\u2060", "/") == words.replace("\u200b", "")
+    assert shown.count("/\u2060") == 1
+
+
+def test_an_address_in_words_of_a_model_is_no_link_and_paths_stay_as_they_are() -> None:
+    words = "https://example.test/deploy and bot/agents/deploy.py, /deployer"
+    [(shown, _)] = render.pieces(Reply(text=texts.line(words)))
+    assert shown == words.replace("://", ":\u2060//")
+
+
+@pytest.mark.parametrize("said", ["/deploy", "_/deploy_", "/de**ploy**", "&sol;deploy", "/&#100;eploy", "\\/deploy"])
+def test_a_command_in_markdown_of_an_agent_cannot_be_tapped(said: str) -> None:
+    [(shown, _)] = render.pieces(Reply(text=texts.untapped(f"Tap {said} now.", markup=True)))
+    assert shown == "Tap /\u2060deploy now."
+
+
+STEP = (
+    "Add it.\n\nChecks\n\n- tests: passed 212 tests\n\nCost: $0.01\n\n[diff](https://example.test) <img src=x>\n<!--"
+    " fixes #12, GH-12, thanks @somebody; &NewLine; key word_that_opens_1"
+)
+
+
+def delivered() -> Change:
+    return change(
+        plan=Plan.model_validate(
+            WORK | {"understood": "Adds @echo\r\nPersais-Checks: tests", "steps": (STEP, "- imports: passed", "12. x")}
+        ),
+        request="make\n<!-- an echo",
+        verdicts=(Verdict(check="lint", passed=True, summary=STEP),),
+        cost=0.5,
+    )
+
+
+def test_words_of_others_on_the_page_of_a_pull_request_are_neither_lines_nor_markup_of_ours() -> None:
+    body = description.body(delivered(), Redactor(("word_that_opens_1",)).text)
+    lines = body.splitlines()
+    ours = [line for line in lines if line and not line.startswith((">", "- lint: passed Add it", "1. ", "2. ", "3. "))]
+    assert ours == ["Checks", "Cost: $0.5000, 0 tokens", "Request", "Plan"]
+    assert body.index("Cost: ") < body.index("\\<\\!")
+    assert lines[-2:] == ["2. \\- imports: passed", "3. 12\\. x"]
+    assert not [
+        mark for mark in ("@somebody", "#12", "GH-12", "://", "word_that", "word\\_that", " <", " &") if mark in body
+    ]
+
+
+def test_the_trailers_of_a_commit_are_ours_alone() -> None:
+    message = description.message(delivered(), str)
+    assert message.startswith("Adds @\u2060echo\n\n> make\n> <!-- an echo\n\nPersais-Change: 1\n")
+    assert message.count("Persais-Checks:") == 1

@@ -101,10 +101,12 @@ class PlannedExample(Example):
     Args:
         agent: whose it is; made or edited by the same plan.
         instead_of: what was expected before, where the owner now asks for something else; found out by us.
+        is_kept: it is kept already, with the same answer; found out by us.
     """
 
     agent: str
     instead_of: str | None = None
+    is_kept: bool = False
 
 
 class Plan(Value):
@@ -235,7 +237,7 @@ class Verdict(Value):
 
 
 class Notice(Value):
-    """A message that tells how the wish to call a change off fares, until that has ended.
+    """A message that tells how the wish to call a change off, or to roll it back, fares, until that has ended.
 
     Args:
         key: of the message in the outbox.
@@ -266,7 +268,8 @@ class Change(Value):
         attempt: how often it was tried again.
         ended_in: the state in which it failed or was called off; None while it does well.
         last_failure: what the checks of the last round found, without what differs from run to run.
-        unable: why the coder changed nothing with this plan; trying again then begins with a new one.
+        unable: why nothing comes of this plan: what the coder said that changed nothing, or what main has become;
+            trying again then begins with a new one.
         merge_commit: on main, once it was merged.
         losses: what it drops or binds in the tables, one sentence each; that needs a tap of its own.
         unsandboxed: its code was run without isolation, which everybody who decides on it must see.
@@ -277,6 +280,7 @@ class Change(Value):
         left_on_main: its version failed, and it could not be taken out of main yet.
         abort_error: why the last try to clear it away failed.
         notices: what is told of the wish to call it off.
+        rollback_notice: the message of whoever had it rolled back; the end of that is told there, in their language.
     """
 
     id: int
@@ -319,6 +323,12 @@ class Change(Value):
     left_on_main: bool = False
     abort_error: str | None = None
     notices: tuple[Notice, ...] = ()
+    rollback_notice: Notice | None = None
+
+    @property
+    def said_last(self) -> str:
+        """The owner's newest words about it, which tell it from the changes that it corrects."""
+        return self.corrections[-1] if self.corrections else self.request
 
     @property
     def is_asking(self) -> bool:

@@ -88,6 +88,12 @@ class GitHubForge:
             # First, as somebody may have merged at GitHub what nobody approved here.
             if row["head"]["sha"] != head:
                 raise errors.ForgeError(f"pull request #{number} has newer commits than the one that was approved")
+            if row["base"]["ref"] != "main":
+                raise errors.ForgeError(
+                    f"pull request #{number} goes to {row['base']['ref']} and not to main any more; nothing was merged",
+                    key="forge-retargeted",
+                    number=str(number),
+                )
             if merged := _merge_of(row, head):
                 return merged
             if row["state"] != "open":
@@ -128,7 +134,7 @@ class GitHubForge:
         match row.get("mergeable_state"):
             case "dirty":
                 return errors.ForgeError(
-                    "main has changed meanwhile in the same places; ask for the change again",
+                    "main has changed meanwhile in the same places; tap Retry to have it made anew on what main is now",
                     key="merge-conflict-somewhere",
                 )
             case "blocked" | "behind" | "draft":
@@ -261,7 +267,8 @@ class GitHubForge:
 
 def _merge_of(row: Any, head: str) -> str | None:
     """The commit on main that merged a pull request at a commit of its branch; None: nothing did."""
-    return str(row["merge_commit_sha"]) if row["merged"] and row["head"]["sha"] == head else None
+    is_this = row["merged"] and row["head"]["sha"] == head and row["base"]["ref"] == "main"
+    return str(row["merge_commit_sha"]) if is_this else None
 
 
 def _message(error: RequestFailed) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,20 @@ import pygit2
 from persais_core import errors
 
 AUTHOR = ("Persais", "persais@localhost")
+CHANGE = re.compile(r"^Persais-Change: (\d+)$", re.MULTILINE)
 PATIENCE = 2.0  # seconds; libgit2 holds a lock for moments
+
+
+def headline(commit: pygit2.Commit) -> str:
+    """The first line of a commit's message, and the number of the change that it holds or has merged, where it says so.
+
+    Only the last paragraph of a message is ours alone; people's words stand in those before it.
+    """
+    subject = commit.message.partition("\n")[0]
+    for made in (commit, *commit.parents[1:]):
+        if found := CHANGE.search(made.message.rstrip().rpartition("\n\n")[2]):
+            return f"{subject} (change {found[1]})"
+    return subject
 
 
 def signatures() -> tuple[pygit2.Signature, pygit2.Signature]:
@@ -30,7 +44,7 @@ def merged(repo: pygit2.Repository, main: str, head: str) -> pygit2.Oid:
     if index.conflicts is not None:
         names = sorted({e.path for entry in index.conflicts for e in entry if e is not None})
         raise errors.GitError(
-            f"main has changed meanwhile in {', '.join(names)}; ask for the change again",
+            f"main has changed meanwhile in {', '.join(names)}; tap Retry to have it made anew on what main is now",
             key="merge-conflict",
             paths=", ".join(names),
         )

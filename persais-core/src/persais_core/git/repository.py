@@ -283,22 +283,34 @@ class Repository:
 
         return await self._do(work)
 
-    async def merged(self, main: str, head: str, folder: Path) -> tuple[TreeFile, ...]:
-        """Write what main would hold with a commit merged into it into a folder, in place of whatever lies there.
+    async def tree(self, commit: str) -> str:
+        """What a commit holds, as the name of its tree."""
+        return await self._do(lambda: str(self._repo[commit].peel(pygit2.Tree).id))
 
-        Returns:
-            What differs from main.
+    async def merged(self, main: str, head: str) -> str:
+        """What main would hold with a commit merged into it, as the name of a tree.
 
         Raises:
             GitError: they conflict.
         """
+        return await self._do(lambda: str(commits.merged(self._repo, main, head)))
+
+    async def write(self, tree: str, folder: Path, *, base: str) -> tuple[TreeFile, ...]:
+        """Write the files of a tree into a folder, in place of whatever lies there.
+
+        Args:
+            tree: its name, or a commit's.
+
+        Returns:
+            What differs from a base commit.
+        """
 
         def work() -> tuple[TreeFile, ...]:
-            tree = self._repo[commits.merged(self._repo, main, head)].peel(pygit2.Tree)
+            found = self._repo[tree].peel(pygit2.Tree)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            trees.write(self._repo, tree, folder)
-            return tuple(trees.differing(self._repo, self._repo[main].peel(pygit2.Tree), tree))
+            trees.write(self._repo, found, folder)
+            return tuple(trees.differing(self._repo, self._repo[base].peel(pygit2.Tree), found))
 
         return await self._do(work)
 
@@ -336,7 +348,7 @@ class Repository:
         return await self._do(work)
 
     async def branches(self) -> list[tuple[str, str, str]]:
-        """(name, commit, first line of its message) of main and the branches of changes, main first.
+        """(name, commit, first line of its message with the number of its change) of main and the changes, main first.
 
         A branch that is both here and on the remote is told once, as it is here.
         """
@@ -391,7 +403,7 @@ class Repository:
         return await self._do(work)
 
     def _subject(self, commit: str) -> str:
-        return self._repo[commit].peel(pygit2.Commit).message.partition("\n")[0]
+        return commits.headline(self._repo[commit].peel(pygit2.Commit))
 
     async def diff(self, base: str, head: str) -> str:
         """The change from one commit to another, as a unified diff."""
@@ -402,11 +414,11 @@ class Repository:
         return await self._do(work)
 
     async def log(self, commit: str, limit: int = 20) -> list[tuple[str, str]]:
-        """(commit, first line of its message), newest first."""
+        """(commit, first line of its message with the number of its change), newest first."""
 
         def work() -> list[tuple[str, str]]:
             walk = self._repo.walk(pygit2.Oid(hex=commit), SortMode.TOPOLOGICAL)
-            return [(str(c.id), c.message.partition("\n")[0]) for c, _ in zip(walk, range(limit), strict=False)]
+            return [(str(c.id), commits.headline(c)) for c, _ in zip(walk, range(limit), strict=False)]
 
         return await self._do(work)
 

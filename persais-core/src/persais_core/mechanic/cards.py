@@ -8,31 +8,41 @@ from __future__ import annotations
 from persais_core import texts
 from persais_core.agents import wording
 from persais_core.domain import examples
-from persais_core.domain.changes import Change, ChangeState, Plan
+from persais_core.domain.changes import Change, ChangeState, Part, Plan
 from persais_core.domain.chats import Button, Language, Reply
 from persais_core.domain.configs import ConfigChange
 
 MOST_FINDINGS = 6  # of one check that the chat is shown
+SHOWING = ("view", "diff")
+"""Buttons that only show something, and so stay on the card of a change that serves."""
 _STAGES = ("scaffolding", "coding", "verifying", "delivering")
 
 
 def progress_key(change: Change) -> str:
-    """The outbox key of the progress message."""
-    return f"change:{change.id}:progress"
+    """The outbox key of the progress message; each attempt has its own, so that what is new stands below."""
+    return f"change:{change.id}:{_attempt(change)}progress"
 
 
 def card_key(change: Change) -> str:
-    """The outbox key of the card."""
-    return f"change:{change.id}:card"
+    """The outbox key of the card, one for each attempt as well."""
+    return f"change:{change.id}:{_attempt(change)}card"
+
+
+def _attempt(change: Change) -> str:
+    return f"{change.attempt}:" if change.attempt else ""
 
 
 def planned_files(change: Change) -> tuple[str, ...]:
     """The files that the plan is going to touch, parts before their tests."""
     if change.plan is None:
         return ()
-    made = [f"bot/{part.kind}s/{part.name}.py" for part in change.plan.create]
-    tests = [f"tests/{part.kind}s/test_{part.name}.py" for part in change.plan.create]
-    return (*made, *tests, *change.plan.edit)
+    made = [files_of(part) for part in change.plan.create]
+    return (*(path for path, _ in made), *(test for _, test in made), *change.plan.edit)
+
+
+def files_of(part: Part) -> tuple[str, str]:
+    """The two files that a new part is made of: itself and its test."""
+    return f"bot/{part.kind}s/{part.name}.py", f"tests/{part.kind}s/test_{part.name}.py"
 
 
 def tried_agent(change: Change) -> str | None:
@@ -51,17 +61,22 @@ def writable_files(change: Change) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*planned, *tests)))
 
 
-def progress(change: Change) -> Reply:
-    """The message that is edited while work goes on."""
+def progress(change: Change, *, is_left: bool = False) -> Reply:
+    """The message that is edited while work goes on.
+
+    Args:
+        is_left: the attempt that it tells of has failed, and another one is told of below.
+    """
     say = texts.say
     language = change.language
     lines = []
+    if change.state is ChangeState.PLANNING and (change.plan is None or change.unable):
+        return Reply(text=say(language, "mechanic-planning"))
     if change.plan is None:
-        if change.state is ChangeState.PLANNING:
-            key = "mechanic-planning" if change.replaces is None else "mechanic-replanning"
-            return Reply(text=say(language, key, change=change.replaces or 0))
+        pass  # it failed, or was called off, before there was one
     elif change.plan.question is not None:
-        return Reply(text=say(language, "mechanic-question", question=texts.block(change.plan.question)))
+        asked = say(language, "mechanic-question", question=texts.block(change.plan.question))
+        return Reply(text="\n\n".join([asked, *_replacing(change)]))
     elif change.plan.decline is not None:
         return Reply(text=say(language, "mechanic-declined", reason=_reason(change, change.plan.decline)))
     elif change.plan.answer is not None:
@@ -73,6 +88,7 @@ def progress(change: Change) -> Reply:
         lines.append(say(language, kind, summary=texts.line(change.plan.understood)))
         lines += [f"- `{path}`" for path in planned_files(change)]
         lines += _plan_lines(change, change.plan)
+        lines += ["", *replacing] if (replacing := _replacing(change)) else []
         lines.append("")
     at_work = not change.state.is_over and change.state is not ChangeState.FAILED
     if at_work and change.commit is None:
@@ -81,7 +97,8 @@ def progress(change: Change) -> Reply:
         lines.append(say(language, "mechanic-branch", branch=change.branch))
     lines += _stage_lines(change)
     if change.state is ChangeState.FAILED and change.commit is None:
-        lines += ["", say(language, "mechanic-failed", cause=texts.line(change.error or ""))]
+        key = "mechanic-retried" if is_left else "mechanic-failed"
+        lines += ["", say(language, key, cause=_sentence(texts.line(change.error or "")))]
     elif change.state is ChangeState.ABORTED and change.commit is None:
         key = "mechanic-aborted" if change.replaced_by is None else "mechanic-replaced"
         lines += ["", say(language, key, change=change.id, by=change.replaced_by or 0)]
@@ -97,17 +114,32 @@ def _setting(change: Change, wanted: ConfigChange) -> Reply:
         key = "mechanic-left" if change.replaced_by is None else "mechanic-replaced"
     told = {"agent": texts.line(wanted.agent), "settings": wording.change(language, wanted), "change": change.id}
     lines = [texts.say(language, key, by=change.replaced_by or 0, **told)]
+    if change.awaits_setting:
+        lines += _replacing(change)
     if change.state is ChangeState.FAILED:
-        lines.append(texts.say(language, "mechanic-failed", cause=texts.line(change.error or "")))
+        lines.append(texts.say(language, "mechanic-failed", cause=_sentence(texts.line(change.error or ""))))
     return Reply(text="\n\n".join(lines), buttons=_buttons(change))
 
 
 def _reason(change: Change, reason: str) -> str:
     """Why a request is declined, without the words that are put before it, which models like to say themselves."""
-    before = texts.say(change.language, "mechanic-declined", reason="").strip()
-    while reason.strip().casefold().startswith(before.casefold()):
-        reason = reason.strip()[len(before) :]
-    return texts.block(reason)
+    before = texts.say(change.language, "mechanic-declined", reason="").strip(" .").casefold()
+    reason = reason.strip()
+    while reason.casefold().startswith(before) and (rest := reason[len(before) :].lstrip(" .:")):
+        reason = rest
+    return texts.block(_sentence(reason))
+
+
+def _sentence(text: str) -> str:
+    """Words that stand behind a full stop."""
+    return text[:1].upper() + text[1:]
+
+
+def _replacing(change: Change) -> list[str]:
+    """That the plan stands in the place of an earlier change."""
+    if change.replaces is None:
+        return []
+    return [texts.say(change.language, "mechanic-replaces", change=change.replaces)]
 
 
 def _plan_lines(change: Change, plan: Plan) -> list[str]:
@@ -123,7 +155,9 @@ def _plan_lines(change: Change, plan: Plan) -> list[str]:
     if tools:
         lines.append(texts.say(language, "plan-tools", tools=texts.line(", ".join(tools))))
     if change.estimate:
-        lines.append(texts.say(language, "plan-estimate", cost=f"{change.estimate:.2f}"))
+        cost = f"{change.estimate:.2f}"
+        key = "plan-estimate" if float(cost) else "plan-estimate-small"
+        lines.append(texts.say(language, key, cost=cost))
     return lines
 
 
@@ -186,8 +220,12 @@ def abort_told(change: Change, language: Language) -> Reply:
     return Reply(text=say(language, "abort-begun", change=change.id), plain=True)
 
 
-def card(change: Change) -> Reply:
-    """The card of a delivered change; its buttons are there only while they do something."""
+def card(change: Change, *, is_left: bool = False) -> Reply:
+    """The card of a delivered change; its buttons are there only while they do something.
+
+    Args:
+        is_left: as for `progress`.
+    """
     language = change.language
     title = {
         ChangeState.AWAITING_APPROVAL: "card-ready",
@@ -201,6 +239,8 @@ def card(change: Change) -> Reply:
         title = "card-deploying-there"
     if change.state is ChangeState.ABORTED and change.replaced_by is not None:
         title = "card-replaced"
+    if is_left:
+        title = "card-retried"
     lines = [
         texts.say(language, title, platform=change.platform, by=change.replaced_by or 0),
         texts.say(language, "card-branch", branch=change.branch or ""),
@@ -220,14 +260,25 @@ def card(change: Change) -> Reply:
     return Reply(text="\n".join(lines), buttons=_buttons(change))
 
 
+def left_behind(change: Change) -> dict[str, Reply]:
+    """What is shown of a failed attempt once the next has begun: how it ended, no buttons, and where it goes on.
+
+    Returns:
+        The message that had the buttons, by its outbox key.
+    """
+    if change.commit is None:
+        return {progress_key(change): progress(change, is_left=True).model_copy(update={"buttons": ()})}
+    return {card_key(change): card(change, is_left=True).model_copy(update={"buttons": ()})}
+
+
 def _example_files(change: Change) -> int:
     """How many of the changed files hold examples; the diff shows them beside the others."""
     return sum(1 for path in change.files if examples.PATH.fullmatch(path))
 
 
 def _example_lines(change: Change) -> list[str]:
-    """How many of the owner's sentences are kept, in how many files, and how many older answers they replace."""
-    kept = change.plan.examples if change.plan else ()
+    """How many of the owner's sentences are new, in how many files, and how many older answers they replace."""
+    kept = [example for example in change.plan.examples if not example.is_kept] if change.plan else []
     count, files = len(kept), _example_files(change)
     lines = [texts.say(change.language, "card-examples", count=count, files=files)] if kept or files else []
     if replaced := sum(1 for example in kept if example.instead_of is not None):
@@ -243,6 +294,12 @@ def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:
     if change.awaits_setting and "set" in change.buttons:
         actions = ("set", "leave")
         return (tuple(Button(text=say(language, f"button-{a}"), data=change.buttons[a]) for a in actions),)
+    if change.state is ChangeState.DEPLOYED:
+        shown = [action for action in SHOWING if action in change.buttons]
+        row = [Button(text=say(language, f"button-{a}"), data=change.buttons[a]) for a in shown]
+        if "view" not in shown and change.pull_request_url:
+            row.insert(0, Button(text=say(language, "button-view"), url=change.pull_request_url))
+        return (tuple(row),) if row else ()
     if change.state is not ChangeState.AWAITING_APPROVAL:
         return ()
     row = [

@@ -12,7 +12,7 @@ from persais_core import audit, errors
 from persais_core.db.tables.evolution import Approval
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.forges.base import PullRequestLink
-from persais_core.mechanic import cards
+from persais_core.mechanic import cards, description
 from persais_core.mechanic.workshop import Workshop
 from persais_core.settings import TELEGRAM_API_URL
 
@@ -32,10 +32,15 @@ async def deliver(shop: Workshop, change: Change) -> Change:
     if await shop.repository.fingerprint(folder, change.files) != change.verified:
         raise errors.ChangeError("the files changed after they were checked; try again", key="changed-meanwhile")
     clean = shop.redactor.text  # what a request holds goes into git and onto a page
-    commit = await shop.repository.commit(change.branch, change.base, folder, change.files, clean(_message(change)))
+    message = description.message(change, clean)
+    commit = await shop.repository.commit(change.branch, change.base, folder, change.files, message)
     await shop.repository.push(change.branch)
     link = await shop.forge.open(
-        branch=change.branch, head=commit, base=change.base, title=clean(_title(change)), body=clean(_body(change))
+        branch=change.branch,
+        head=commit,
+        base=change.base,
+        title=description.title(change, clean),
+        body=description.body(change, clean),
     )
     try:
         await shop.forge.report(commit, change.verdicts)
@@ -86,34 +91,3 @@ def _opens_links(shop: Workshop, link: PullRequestLink) -> bool:
     """Telegram refuses buttons with a link to this computer; another Bot API server at home takes them."""
     local = link.url.startswith(("http://127.0.0.1", "http://localhost"))
     return not local or shop.settings.telegram_api_url != TELEGRAM_API_URL
-
-
-def _title(change: Change) -> str:
-    assert change.plan is not None
-    return change.plan.understood.partition("\n")[0][:72]
-
-
-def _message(change: Change) -> str:
-    return (
-        f"{_title(change)}\n\n{_quoted(change.request)}\n\n"
-        + "".join(f"Correction\n{_quoted(text)}\n\n" for text in change.corrections)
-        + f"Persais-Change: {change.id}\nPersais-Requested-By: {change.user_id}\n"
-        f"Persais-Checks: {' '.join(v.check for v in change.verdicts if v.passed)}\n"
-        f"Persais-Cost: {change.cost:.4f}\n"
-    )
-
-
-def _body(change: Change) -> str:
-    assert change.plan is not None
-    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(change.plan.steps, 1))
-    checks = "\n".join(
-        f"- {v.check}: {'passed' if v.passed else 'failed'} {v.summary}".rstrip() for v in change.verdicts
-    )
-    return (
-        f"Request\n\n{_quoted(change.request)}\n\nPlan\n\n{steps}\n\nChecks\n\n{checks}\n\n"
-        f"Cost: ${change.cost:.4f}, {change.tokens} tokens\n"
-    )
-
-
-def _quoted(text: str) -> str:
-    return "\n".join(f"> {line}" for line in text[:4000].splitlines())

@@ -11,6 +11,9 @@ from persais_core.mechanic.workshop import Workshop
 async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
     """Bring the tables up to it, merge the delivered commit and ask that it should serve; may be repeated.
 
+    Returns:
+        The change; failed, and taken out of main, where that has become something else that does not pass.
+
     Raises:
         ForgeUnavailableError: whether it is merged is not known. It stays `deploying`; repeat this until it is.
         PersaisError: main has changed and does not go together with it, the tables could not be changed, or the forge
@@ -37,6 +40,13 @@ async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
             if stuck := await migrate.taken_back(shop, change):
                 raise errors.ChangeError("\n\n".join([texts.explain(change.language, error), *stuck])) from error
             raise
+        try:
+            await recheck.as_merged(shop, change, merged)
+        except errors.GitUnavailableError:
+            raise
+        except errors.PersaisError as error:
+            cause = [texts.explain(change.language, error), *await migrate.taken_back(shop, change)]
+            return await mainline.reject(shop, change, merged, "\n\n".join(cause))
         return await _note(shop, change, merged, user_id=user_id)
 
 
@@ -46,7 +56,7 @@ async def _merge(shop: Workshop, change: Change, number: int, head: str, *, is_r
     merged = await _known(shop, number, head) if is_repeated else None
     if merged is None:
         await mainline.clean(shop)
-        await recheck.recheck(shop, change)
+        await recheck.before_merging(shop, change)
     try:
         await migrate.before_proving(shop, change)
     except errors.DatabaseError as error:

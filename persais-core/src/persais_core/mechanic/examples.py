@@ -127,7 +127,7 @@ async def known(shop: Workshop, base: str) -> dict[str, list[dict[str, str]]]:
 
 
 async def noting_what_is_replaced(shop: Workshop, base: str, plan: Plan) -> Plan:
-    """The plan, each example with the answer that it takes the place of."""
+    """The plan, each example with the answer that it takes the place of, or that it is kept as it is."""
     there = await shop.repository.files(base)
     old: dict[tuple[str, str], examples.Example] = {}
     for agent in {example.agent for example in plan.examples}:
@@ -137,6 +137,7 @@ async def noting_what_is_replaced(shop: Workshop, base: str, plan: Plan) -> Plan
     noted = []
     for example in plan.examples:
         before = old.get((example.agent, example.say))
-        same = before is None or (before.expect, before.match) == (example.expect, example.match)
-        noted.append(example.model_copy(update={"instead_of": None if same or before is None else before.expect}))
+        same = before is not None and (before.expect, before.match) == (example.expect, example.match)
+        instead_of = before.expect if before is not None and not same else None
+        noted.append(example.model_copy(update={"instead_of": instead_of, "is_kept": same}))
     return plan.model_copy(update={"examples": tuple(noted)})

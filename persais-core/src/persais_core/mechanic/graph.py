@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -94,16 +94,24 @@ async def _plan(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
             outcome = "ok" if made.decline is None else "refused"
             files = list(cards.writable_files(change))
             audit.record(session, "change planned", subject=f"change {change.id}", outcome=outcome, files=files)
-    if change.replaces is not None and not change.state.is_over and await _is_replaced(shop, change, change.replaces):
-        # Only now: until there is a plan that replaces it, the old change is all the owner has.
-        await shop.ledger.stop(change.replaces, actor=change.user_id, replaced_by=change.id)
+    # Only now: until there is a plan that replaces it, the old change is all the owner has.
+    if change.replaces is not None and not change.state.is_over and not await _replaced(shop, change, change.replaces):
+        await shop.ledger.update(change.id, replaces=None)
     return {"going": change.state is ChangeState.SCAFFOLDING}
 
 
-async def _is_replaced(shop: Workshop, change: Change, before: int) -> bool:
-    """Whether a plan takes the place of an earlier change; a setting only that of a question or another setting."""
+async def _replaced(shop: Workshop, change: Change, before: int) -> bool:
+    """Call the change off whose place a plan takes; a setting only takes that of a question or another setting.
+
+    Returns:
+        False where it stays, which may be because it is too late.
+    """
     old = await shop.ledger.get(before)
-    return not change.awaits_setting or old.is_asking or old.awaits_setting
+    if old.replaced_by == change.id:
+        return True
+    if change.awaits_setting and not (old.is_asking or old.awaits_setting):
+        return False
+    return await shop.ledger.stop(before, actor=change.user_id, replaced_by=change.id)
 
 
 def _planned(plan: Plan) -> ChangeState:
@@ -240,18 +248,14 @@ def builder() -> StateGraph[State, Workshop, State, State]:
     """The graph, to be compiled with a checkpointer."""
     # The names of the steps are frozen: changes that wait for a tap are resumed by newer code.
     builder = StateGraph(State, context_schema=Workshop)
-    steps: dict[str, Callable[[State, Runtime[Workshop]], Awaitable[dict[str, Any]]]] = {
-        "plan": _plan,
-        "branch": _branch,
-        "scaffold": _scaffold,
-        "code": _code,
-        "verify": _verify,
-        "deliver": _deliver,
-        "approve": _approve,
-        "deploy": _deploy,
-    }
-    for name, step in steps.items():
-        builder.add_node(name, step)  # type: ignore[call-overload]
+    builder.add_node("plan", _plan)
+    builder.add_node("branch", _branch)
+    builder.add_node("scaffold", _scaffold)
+    builder.add_node("code", _code)
+    builder.add_node("verify", _verify)
+    builder.add_node("deliver", _deliver)
+    builder.add_node("approve", _approve)
+    builder.add_node("deploy", _deploy)
     builder.add_edge(START, "plan")
     builder.add_conditional_edges("plan", _after_plan)
     builder.add_edge("branch", "scaffold")

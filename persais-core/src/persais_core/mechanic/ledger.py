@@ -6,6 +6,7 @@ restart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ChangeRow
 from persais_core.db.tables.people import ModelCall
 from persais_core.domain.changes import Change, ChangeState, Notice
-from persais_core.domain.chats import Lane, Origin, Turn, User
+from persais_core.domain.chats import Lane, Origin, Reply, Turn, User
 from persais_core.mechanic import cards
 from persais_core.queue import jobs, outbox
 from persais_core.security.redact import Redactor
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 OVER = tuple(state.value for state in ChangeState if state.is_over)
 ENDED_EARLY = (ChangeState.FAILED, ChangeState.ABORTED)
+CARD = re.compile(r"change:(\d+):(?:\d+:)?(?:card|progress)\Z")
 
 
 def lock(change_id: int) -> str:
@@ -55,6 +57,7 @@ class Ledger:
         turn_id: int | None,
         corrects: Change | None = None,
         origin: Origin = "person",
+        before: tuple[Reply, ...] = (),
     ) -> Change:
         """Note a request, show that it was heard, and put its job in the queue; all or nothing.
 
@@ -63,6 +66,8 @@ class Ledger:
             corrects: a change whose plan `request` corrects: its request is planned anew, and it is called off when
                 that plan stands.
             origin: where the wish comes from.
+            before: the first replies of the turn, which the chat is to read before anything of the change; its other
+                replies follow when it is marked as answered.
 
         Raises:
             ChangeError: it is not a person's.
@@ -99,6 +104,8 @@ class Ledger:
                 )
             else:
                 audit.record(session, "change requested", actor=user.id, subject=f"change {row.id}")
+            for number, reply in enumerate(before):
+                await outbox.put(session, lane, reply, key=f"turn:{turn_id}:{number}")
             await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
             await jobs.defer(session, "change", lock=lock(change.id), change=change.id)
         return change
@@ -176,6 +183,14 @@ class Ledger:
             and change.state is not ChangeState.DEPLOYING
         ]
         return mine[-1] if mine else None
+
+    async def shown_in(self, lane: Lane, message_id: int) -> Change | None:
+        """The change whose card or progress is a message of the bot; None where it is another message."""
+        async with self._database.session() as session:
+            key = await outbox.key_of(session, lane.chat_id, message_id)
+            found = CARD.match(key or "")
+            row = await session.get(ChangeRow, int(found[1])) if found else None
+        return _value(row) if row is not None else None
 
     async def all_with_file(self, path: str) -> list[Change]:
         """The deployed changes that touched a file, oldest first."""

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator
 
 from persais_core import audit, errors, texts
-from persais_core.domain.changes import Change
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Reply
+from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
 
@@ -34,6 +35,32 @@ async def take_out(shop: Workshop, change: Change) -> None:
     """
     async with shop.merging:
         await _take_out(shop, change)
+
+
+async def reject(shop: Workshop, change: Change, merged: str, cause: str) -> Change:
+    """A change has got to main and must not be served: it fails, and is taken out. `Workshop.merging` must be held.
+
+    Args:
+        merged: the commit of main that merged it.
+        cause: why it must not, for the owner.
+    """
+    async with shop.ledger.changing(change.id) as (session, current):
+        # First: whoever repeats this after a kill finds a failed change, which is cleaned away before the next merge.
+        fields = {
+            "state": ChangeState.FAILED,
+            "merge_commit": merged,
+            "left_on_main": True,
+            "error": cause,
+            "buttons": new_buttons(session, current, ("retry", "abort")),
+        }
+        left = await shop.ledger.write(session, current.model_copy(update=fields))
+        audit.record(session, "change failed", subject=f"change {change.id}", outcome="failed", cause=cause)
+    try:
+        await _take_out(shop, left)
+    except errors.ForgeError as error:
+        stuck = texts.say(change.language, "revert-stuck", cause=texts.explain(change.language, error))
+        return await shop.ledger.update(change.id, error=f"{cause}\n\n{stuck}")
+    return left
 
 
 async def _take_out(shop: Workshop, change: Change) -> None:

@@ -19,7 +19,7 @@ from persais_core.agents import wording
 from persais_core.domain.changes import Change, Plan
 from persais_core.domain.configs import SETTINGS, Setting
 from persais_core.llm.models import Booking, Said
-from persais_core.mechanic import examples, project, workshop
+from persais_core.mechanic import examples, project, raised, workshop
 from persais_core.mechanic.tools import Toolbox
 from persais_core.mechanic.tools.draft import Draft
 from persais_core.mechanic.workshop import Workshop
@@ -32,17 +32,6 @@ MAX_ANSWER = 60_000  # characters
 MAX_PROBLEMS = 8  # of an answer that the model is told
 MAX_PROBLEM = 200  # characters of each
 BEYOND = frozenset({"greater_than_equal", "less_than_equal"})
-MOST_RAISED = 3  # errors of one agent that are told
-# A turn that was answered again broke in a version that was taken back, and what a later version mended is over.
-_RAISED = (
-    "select agent, error, to_char(finished_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') as at from ("
-    "select t.agent, t.error, t.finished_at, row_number() over (partition by t.agent order by t.id desc) as number "
-    "from persais.turns t where t.state = 'failed' and t.error is not null and t.agent is not null "
-    "and t.finished_at > coalesce((select max(d.finished_at) from persais.deployments d "
-    "join persais.changes c on c.id = d.change_id where c.state = 'deployed' "
-    "and c.body->'files' @> jsonb_build_array(format('bot/agents/%%s.py', t.agent))), '-infinity')) as newest "
-    "where number <= %(most)s order by finished_at desc, number"
-)
 
 
 async def make(shop: Workshop, change: Change) -> tuple[Plan, str]:
@@ -96,7 +85,7 @@ async def question(shop: Workshop, change: Change, base: str) -> dict[str, Any]:
         "language": change.language,
         "project": facts | {"examples": await examples.known(shop, base)},
         "settings": {name: config.model_dump(exclude_defaults=True) for name, config in configs.items()},
-        "raised_lately": await _raised(shop),
+        "raised_lately": await raised.lately(shop),
         "corrections": list(change.corrections),
     }
     if change.unable:
@@ -104,14 +93,6 @@ async def question(shop: Workshop, change: Change, base: str) -> dict[str, Any]:
     elif change.replaces is not None:
         asked["earlier"] = _earlier(await shop.ledger.get(change.replaces))
     return asked
-
-
-async def _raised(shop: Workshop) -> dict[str, list[str]]:
-    """What each agent's own code raised lately in production, the newest first: time in UTC, error and line."""
-    found: dict[str, list[str]] = {}
-    for row in await shop.database.run(_RAISED, {"most": MOST_RAISED}):
-        found.setdefault(row["agent"], []).append(f"{row['at']} {shop.redactor.text(row['error'])}")
-    return found
 
 
 def _earlier(change: Change) -> dict[str, Any]:

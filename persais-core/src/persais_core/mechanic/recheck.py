@@ -1,8 +1,9 @@
-"""Main has moved on since a change was checked: what it would become is checked before anything is merged.
+"""Main has moved on since a change was checked: what it becomes is checked before it may serve.
 
 Two changes that pass by themselves may fail together, also where git merges them without a word: one renames what the
 other calls. So it is not the approved commit alone that must pass but main with it, and while `Workshop.merging` is
-held none of us moves main in between. What does not pass together is not merged; it can be made anew on what main is.
+held none of us moves main in between. Others may, and a person may merge by hand: so what main then has is held against
+what was checked, and checked as it is where it is something else.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from persais_core.mechanic.workshop import Workshop
 from persais_core.security import sandbox
 
 
-async def recheck(shop: Workshop, change: Change) -> None:
+async def before_merging(shop: Workshop, change: Change) -> None:
     """See to it that main with an approved change passes the checks; may be repeated.
 
     Raises:
@@ -29,29 +30,71 @@ async def recheck(shop: Workshop, change: Change) -> None:
     if main == (change.checked_on or change.base) or await shop.repository.holds(main, change.commit):
         return
     await migrate.take_back(shop, change)  # of an earlier try, which was ended before it merged
-    folder = shop.scratch(change.id) / "merged"
     try:
-        changed = await shop.repository.merged(main, change.commit, folder)
-        there = change.model_copy(update={"base": main})
-        subject = await verify.subject_of(shop, there, keeps=False, folder=folder, changed=changed)
-        proven: list[app_sql.Migration] = []
-
-        async def keep(migration: app_sql.Migration) -> None:
-            proven.append(migration)
-
-        verdicts = await checks.verify(dataclasses.replace(subject, keep=keep))
+        tree = await shop.repository.merged(main, change.commit)
     except errors.GitError as error:
         raise errors.ChangeError(str(error), key=error.key, **error.values) from error
+    await shop.ledger.update(change.id, error=texts.say(change.language, "recheck-begun"))
+    for migration in await _judge(shop, change, tree, base=main, told="recheck-failed"):
+        await _keep(shop, change, migration)
+    await shop.ledger.update(change.id, checked_on=main, error=None)
+
+
+async def as_merged(shop: Workshop, change: Change, merged: str) -> None:
+    """See to it that what main has got is what was checked, or passes the checks as well; may be repeated.
+
+    Args:
+        merged: the commit of main that merged the change.
+
+    Raises:
+        ChangeError: it does not pass, or is not on main at all; it must not be served.
+    """
+    main = await shop.repository.main()
+    change = await shop.ledger.get(change.id)
+    before = await shop.repository.first_parent(merged)
+    if before is None or change.commit is None or not await shop.repository.holds(main, merged):
+        raise errors.ChangeError(f"main does not hold {merged[:12]}", key="merged-elsewhere", commit=merged[:12])
+    try:
+        expected = await shop.repository.merged(before, change.commit)
+    except errors.GitError:
+        expected = None  # somebody has settled a conflict by hand
+    if expected != await shop.repository.tree(merged) or before != (change.checked_on or change.base):
+        await _judge(shop, change, merged, base=before, told="recheck-failed-late")
+
+
+async def _judge(shop: Workshop, change: Change, tree: str, *, base: str, told: str) -> list[app_sql.Migration]:
+    """Have the checks judge what a change makes of main.
+
+    Args:
+        tree: the name of what main would hold, or holds.
+        base: main before it.
+        told: id of the text that says that it does not pass.
+
+    Returns:
+        The change of the tables that was proven, if any.
+
+    Raises:
+        ChangeError: it does not pass.
+    """
+    proven: list[app_sql.Migration] = []
+
+    async def keep(migration: app_sql.Migration) -> None:
+        proven.append(migration)
+
+    folder = shop.scratch(change.id) / "merged"
+    try:
+        changed = await shop.repository.write(tree, folder, base=base)
+        there = change.model_copy(update={"base": base})
+        subject = await verify.subject_of(shop, there, keeps=False, folder=folder, changed=changed)
+        verdicts = await checks.verify(dataclasses.replace(subject, keep=keep))
     finally:
         await sandbox.remove_tree(folder)
     await watch.checked(shop, change, verdicts)
     if failed := [verdict for verdict in verdicts if not verdict.passed]:
         await shop.ledger.update(change.id, verdicts=verdicts)
         names = ", ".join(texts.say(change.language, f"check-{verdict.check}") for verdict in failed)
-        raise errors.ChangeError(texts.say(change.language, "recheck-failed", checks=names))
-    for migration in proven:
-        await _keep(shop, change, migration)
-    await shop.ledger.update(change.id, checked_on=main)
+        raise errors.ChangeError(texts.say(change.language, told, checks=names))
+    return proven
 
 
 async def _keep(shop: Workshop, change: Change, migration: app_sql.Migration) -> None:

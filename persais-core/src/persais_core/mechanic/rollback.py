@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 
 from persais_core import audit, errors, texts
 from persais_core.db.tables.people import Person
-from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.changes import Change, ChangeState, Notice
 from persais_core.domain.chats import Lane, Language, Reply
 from persais_core.mechanic import contacts, migrate, remarks
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
 
+MOST_NAMED = 5  # changes that somebody is told of who named one that there is not
 HASH = re.compile(r"[0-9a-f]{7,40}\Z")
 
 
@@ -47,11 +48,14 @@ async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane, key: s
         async with shop.ledger.changing(change.id) as (session, current):
             if current.state is not ChangeState.DEPLOYED:
                 raise errors.ChangeError("it did not hold, and was taken back by itself meanwhile", key="taken-back")
-            await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.ROLLED_BACK}))
+            begun = key or f"rollback:{reverted}:begun"
+            notice = Notice(key=begun, chat_id=lane.chat_id, topic_id=lane.topic_id, language=language)
+            fields = {"state": ChangeState.ROLLED_BACK, "rollback_notice": notice}
+            await shop.ledger.write(session, current.model_copy(update=fields))
             await shop.deployer.request(session, commit=reverted, change_id=change.id)
             actor, subject = user_id, f"change {change.id}"
             audit.record(session, "rolled back", actor=actor, subject=subject, commit=reverted, lane=lane.key)
-            await outbox.show(session, lane, _begun(change, language), key=key or f"rollback:{reverted}:begun")
+            await outbox.show(session, lane, _begun(change, language), key=begun)
             note = texts.say(language, "rollback-told", change=change.id, branch=change.branch or "", who=who)
             await contacts.tell(shop, session, note, key=f"rollback:{reverted}:told", besides=lane.chat_id)
     except errors.PersaisError as error:
@@ -95,5 +99,11 @@ def find(deployed: list[Change], what: str) -> Change:
             "name a commit (at least 7 hex digits) or the number of a change, or nothing", key="rollback-words"
         )
     if len(found) != 1:
-        raise errors.ChangeError(f"no deployed change is called {what}", key="rollback-unknown", what=what)
+        known = ", ".join(f"#{change.id}" for change in merged[:MOST_NAMED])
+        raise errors.ChangeError(
+            f"{what} is no deployed change; these can be rolled back, the newest first: {known}",
+            key="rollback-unknown",
+            what=what[:40],
+            changes=known,
+        )
     return found[0]

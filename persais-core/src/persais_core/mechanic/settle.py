@@ -13,8 +13,8 @@ from persais_core import audit, errors, texts
 from persais_core.agents import visibility
 from persais_core.db.tables.evolution import Deployment
 from persais_core.domain.changes import Change, ChangeState
-from persais_core.domain.chats import Button, Lane, Reply
-from persais_core.mechanic import branch, contacts, ledger, mainline, migrate, remarks
+from persais_core.domain.chats import Button, Lane, Language, Reply
+from persais_core.mechanic import branch, cards, contacts, ledger, mainline, migrate, remarks
 from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import dead_letters, outbox
@@ -99,22 +99,41 @@ async def _is_last(shop: Workshop, deployment: Deployment) -> bool:
 
 async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment) -> Change:
     seconds = (deployment.finished_at - deployment.requested_at).total_seconds() if deployment.finished_at else 0.0
+    notes = [*await _which(shop, change), *await _switched_off(shop, change)]
     async with shop.ledger.changing(change.id) as (session, current):
         changed = current.model_copy(
             update={
                 "state": ChangeState.DEPLOYED,
-                "buttons": {},
+                "buttons": {name: data for name, data in current.buttons.items() if name in cards.SHOWING},
                 "error": None,
                 "stages": current.stages | {"deploying": round(seconds, 2)},
             }
         )
         await shop.ledger.write(session, changed)
-        told = Reply(text=texts.say(change.language, "deployed"), plain=True, buttons=_talk_to(change))
+        said = "\n\n".join([texts.say(change.language, "deployed"), *notes])
+        told = Reply(text=said, plain=True, buttons=_talk_to(change))
         await outbox.put(session, _lane(change), told, key=f"change:{change.id}:{deployment.id}:deployed")
         made = [part.name for part in changed.plan.create if part.kind == "agent"] if changed.plan else []
         await visibility.give(session, made, owner=change.user_id)
         audit.record(session, "deployed", subject=f"change {change.id}", commit=deployment.commit)
     return changed
+
+
+async def _which(shop: Workshop, change: Change) -> list[str]:
+    """Which change it is that was deployed, where it is not the only one in its chat that could be."""
+    waiting = {ChangeState.AWAITING_APPROVAL, ChangeState.DEPLOYING}
+    others = [other for other in await shop.ledger.open_changes() if other.id != change.id and other.state in waiting]
+    if change.plan is None or not any(_lane(other) == _lane(change) for other in others):
+        return []
+    return [texts.say(change.language, "deployed-which", change=change.id, summary=change.plan.understood)]
+
+
+async def _switched_off(shop: Workshop, change: Change) -> list[str]:
+    """What there is to say of the agents that nobody can speak to, although the change about them serves."""
+    configs = await shop.configs.all()
+    agents = change.plan.agents if change.plan else ()
+    off = [agent for agent in agents if agent in configs and not configs[agent].enabled]
+    return [texts.say(change.language, "agent-off", title=agent, agent=agent) for agent in off]
 
 
 def _talk_to(change: Change) -> tuple[tuple[Button, ...], ...]:
@@ -153,7 +172,7 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment, lea
         }
         changed = await shop.ledger.write(session, current.model_copy(update=fields))
         text = "\n\n".join([say(language, key, cause=cause), of_main])
-        said = "\n\n".join([text, *_gone(change, gone), *stuck])
+        said = "\n\n".join([text, *_gone(change, gone, language), *stuck])
         await _say(session, change, said, f"change:{change.id}:{deployment.id}:failed")
         action = "taken back" if was_serving else "deployed"
         audit.record(session, action, subject=f"change {change.id}", commit=reverted, outcome="failed", cause=cause)
@@ -168,25 +187,29 @@ async def _answer_again(shop: Workshop, deployment: Deployment) -> None:
     await Inbox(shop.database).again(deployment.requested_at)
 
 
-def _gone(change: Change, name: str | None) -> list[str]:
-    """What there is to say where the change's chat talked to an agent that is not there any more."""
+def _gone(change: Change, name: str | None, language: Language) -> list[str]:
+    """What there is to say where a chat talked to an agent that is not there any more."""
     if name is None:
         return []
     made = change.plan.create if change.plan else ()
     titles = [part.title for part in made if part.kind == "agent" and part.name == name and part.title]
-    return [texts.say(change.language, "agent-gone", title=titles[0] if titles else name.replace("_", " ").title())]
+    return [texts.say(language, "agent-gone", title=titles[0] if titles else name.replace("_", " ").title())]
 
 
 async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment, leaving: Leaving) -> None:
+    """Tell whoever asked for a rollback how it ended, where and in the language in which they did."""
     serving = deployment.state in ("serving", "confirmed")
     key = "rollback-done" if serving else "rollback-stuck"
-    text = texts.say(change.language, key, change=change.id, cause=deployment.cause or "")
-    stuck = await migrate.taken_back(shop, change) if serving else []
-    async with leaving(_lane(change)) as gone, shop.ledger.changing(change.id) as (session, current):
+    notice, lane, language = change.rollback_notice, _lane(change), change.language
+    if notice is not None:
+        lane, language = Lane(chat_id=notice.chat_id, topic_id=notice.topic_id), notice.language
+    text = texts.say(language, key, change=change.id, cause=deployment.cause or "")
+    stuck = await migrate.taken_back(shop, change.model_copy(update={"language": language})) if serving else []
+    async with leaving(lane) as gone, shop.ledger.changing(change.id) as (session, current):
         if not serving:  # so that it can be asked for again
             await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.DEPLOYED}))
-        said = "\n\n".join([text, *_gone(change, gone), *stuck])
-        await _say(session, change, said, f"change:{change.id}:{deployment.id}:rollback")
+        told = Reply(text="\n\n".join([text, *_gone(change, gone, language), *stuck]), plain=True)
+        await outbox.put(session, lane, told, key=f"change:{change.id}:{deployment.id}:rollback")
 
 
 async def _say(session: AsyncSession, change: Change, text: str, key: str) -> None:

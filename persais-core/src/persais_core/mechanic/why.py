@@ -46,6 +46,11 @@ async def answer(database: Database, ledger: Ledger, *, agent: str, language: La
     return Reply(text="\n".join(lines), plain=True)
 
 
+async def is_known(ledger: Ledger, agent: str) -> bool:
+    """Whether an agent was made or changed here, though it may be gone."""
+    return bool(await ledger.all_with_file(f"bot/agents/{agent}.py"))
+
+
 async def agent_of_message(database: Database, lane: Lane, message_id: int) -> str | None:
     """The agent that said a message of the bot, or None when it was no answer of an agent."""
     async with database.session() as session:

@@ -23,6 +23,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+_MARKED = re.compile(r"\\([!-/:-@\[-`{-~])")  # escaped for pages that render Markdown, which this one does not
 _NUMBER = re.compile(r"[0-9]{1,18}")  # what a bigint surely holds
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
@@ -43,7 +44,7 @@ def routes(page: Page) -> list[Route]:
         if found is None:
             return Response("Not found", 404, headers=HEADERS, media_type="text/plain")
         row, diff = found
-        html = template.render(pull=row, files=_files(diff))
+        html = template.render(pull=row, text=_MARKED.sub(r"\1", row.body), files=_files(diff))
         return Response(html, headers=HEADERS, media_type="text/html")
 
     async def css(request: Request) -> Response:

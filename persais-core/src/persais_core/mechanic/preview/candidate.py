@@ -135,7 +135,7 @@ async def load(conversation: Conversation, agent: str, language: Language) -> st
 def _read(answer: dict[str, Any], language: Language) -> Reply:
     """A candidate's answer as a reply; it may have said anything at all."""
     if isinstance(answer.get("error"), str):
-        return plain(texts.say(language, "preview-error", cause=clean(answer["error"])[:1000]))
+        return plain(texts.say(language, "preview-error", cause=texts.untapped(clean(answer["error"])[:1000])))
     if answer.get("reply") is None:
         return plain(texts.say(language, "preview-silent"))
     try:
@@ -144,7 +144,8 @@ def _read(answer: dict[str, Any], language: Language) -> Reply:
         return plain(texts.say(language, "preview-error", cause=clean(str(error.errors()[0]["msg"]))))
     # A tap on one of its own would be said to the agent in production, which knows nothing of it.
     rows = (tuple(Button(text=b.text, url=b.url) for b in row if b.url) for row in reply.buttons)
-    return reply.model_copy(update={"text": clean(reply.text), "buttons": tuple(row for row in rows if row)})
+    text = texts.untapped(clean(reply.text), markup=not reply.plain)
+    return reply.model_copy(update={"text": text, "buttons": tuple(row for row in rows if row)})
 
 
 def plain(text: str) -> Reply:

@@ -17,6 +17,8 @@ from persais_core.security import sandbox
 
 MAX_SQL = 8000  # characters
 
+NOTHING = "nothing changes: the tables are as the schemas want them"
+
 Action = Literal["generate", "preview", "apply", "rollback"]
 
 
@@ -35,7 +37,7 @@ class MigrationResult(Value):
     """What it comes to.
 
     Args:
-        steps: in words, in their order.
+        steps: in words, in their order; that there are none, where the tables are as the schemas want them.
         losses: those of them that lose or bind data.
         up: SQL, for `generate`, `apply` and `rollback`.
         down: the SQL that takes it back.
@@ -70,7 +72,7 @@ async def apply_migration(shop: Workshop, draft: Draft, asked: MigrationArgument
     shows_sql = asked.action != "preview"
     return MigrationResult(
         action=asked.action,
-        steps=tuple(step.sentence for step in found.operations),
+        steps=tuple(step.sentence for step in found.operations) or (NOTHING,),
         losses=tuple(step.sentence for step in found.losses),
         up=(found.safe.up + found.lossy.up)[:MAX_SQL] if shows_sql else "",
         down=(found.lossy.down + found.safe.down)[:MAX_SQL] if shows_sql else "",
