@@ -7,6 +7,8 @@ and Russian are both complete, which a test holds.
 from __future__ import annotations
 
 import functools
+import html
+import re
 import unicodedata
 from importlib import resources
 from typing import get_args
@@ -15,12 +17,21 @@ from fluent.runtime import FluentBundle, FluentResource
 
 from persais_core import errors
 from persais_core.domain.chats import Language
+from persais_core.domain.names import BUILT_IN_COMMANDS
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-_MARKUP = frozenset("\\`*_[]()>#|~!")
+_MARKUP = frozenset("\\`*_[]()>#|~!&")  # an entity such as &NewLine; would be read too
 _JOINERS = frozenset("\u200c\u200d")  # hold letters apart and emoji together
 _UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})  # Unicode categories
+_JOINED = "\u2060"  # takes no room, and what it stands in is no command, no link and no name any more
+_BETWEEN = r"[*_~|\\\[\]]*"  # markup within a word is gone once it is rendered
+_COMMANDS = "|".join(_BETWEEN.join(word) for word in sorted(BUILT_IN_COMMANDS))
+_COMMAND = re.compile(rf"(?<![A-Za-z0-9])/(?={_BETWEEN}(?:{_COMMANDS})(?![A-Za-z0-9]))", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|sol|lowbar);", re.IGNORECASE)
+# What pages of forges make more of than a chat does: HTML, formulas, names that are called, numbers that close things.
+_CALLED = re.compile(r"@(?=\w)|#(?=\d)|\bwww(?=\.)|\bGH(?=-\d)", re.IGNORECASE)
+_MARK = re.compile(r"^\d*(?=[-+=.])")  # of a list
 
 
 @functools.cache
@@ -60,12 +71,31 @@ def explain(language: Language, error: errors.PersaisError) -> str:
 
 
 def escaped(text: str) -> str:
-    """Words of a model or a user inside our Markdown, so that no markup of theirs is rendered.
+    """Words of a model or a user inside our Markdown, so that no markup of theirs is rendered, and nothing is tapped.
 
-    Their lines stay lines. What is not seen, such as a mark that turns the direction of reading, is left out. A `<`
-    needs nothing: what looks like HTML is always shown as it stands.
+    Their lines stay lines. What is not seen, such as a mark that turns the direction of reading, is left out. Of an
+    address and of a command a chat makes a link by itself: they are held apart, as a tap on `/deploy` would be its
+    reader's own word. A `<` needs nothing: what looks like HTML is always shown as it stands.
     """
-    return "".join(f"\\{c}" if c in _MARKUP else c for c in map(_seen, text))
+    apart = untapped("".join(map(_seen, text))).replace("://", f":{_JOINED}//")
+    return "".join(f"\\{c}" if c in _MARKUP else c for c in apart)
+
+
+def untapped(text: str, *, markup: bool = False) -> str:
+    """A text in which none of the bot's own commands can be tapped; all else stays as it is.
+
+    Args:
+        markup: it is Markdown, in which a character may be written in other ways.
+    """
+    if markup:
+        text = _ENTITY.sub(lambda entity: _plain(entity.group()), text)
+    return _COMMAND.sub(f"/{_JOINED}", text)
+
+
+def _plain(entity: str) -> str:
+    """The character that an entity stands for, where commands have such; else the entity."""
+    character = html.unescape(entity)
+    return character if character in "/_" or (character.isascii() and character.isalnum()) else entity
 
 
 def line(text: str) -> str:
@@ -77,6 +107,18 @@ def block(text: str) -> str:
     """Words of a model or a user, `escaped`, that may have several lines; these stand in a quote of their own."""
     lines = escaped(text).strip().split("\n")
     return lines[0] if len(lines) == 1 else "\n".join(["", *(f"> {one}".rstrip() for one in lines)])
+
+
+def on_page(text: str) -> str:
+    """A `line` for the page of a forge, where it calls nobody, refers to nothing and hides nothing behind it."""
+    words = _CALLED.sub(lambda found: found.group() + _JOINED, line(text))
+    return _MARK.sub(r"\g<0>\\", words.replace("<", "\\<").replace("$", "\\$"))
+
+
+def subject(text: str) -> str:
+    """Words of a model as a title without markup: one line, which calls nobody."""
+    words = "".join(map(_seen, " ".join(text.split())))
+    return _CALLED.sub(lambda found: found.group() + _JOINED, words)
 
 
 def _seen(character: str) -> str:

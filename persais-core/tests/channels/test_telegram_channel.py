@@ -42,7 +42,8 @@ async def test_an_unreachable_service_is_a_channel_error_without_the_token() -> 
     dead = TelegramChannel("77:HIDDEN-TOKEN", "http://127.0.0.1:1")
     with pytest.raises(errors.ChannelError, match="cannot be reached") as caught:
         await dead.open()
-    assert "HIDDEN" not in str(caught.value)
+    assert "HIDDEN" not in str(caught.value) and "httpx" not in str(caught.value)
+    assert "check the network" in str(caught.value)
     assert not await dead.answers()
     await dead.close()
 

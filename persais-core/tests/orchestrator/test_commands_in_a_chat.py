@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ KILLED = (
 )
 
 
+class Frail(Agent):
+    """Breaks at the first time it is spoken to."""
+
+    name = "frail"
+    is_mended = False
+
+    async def reply(self, message: Message, context: Context) -> str:
+        if not Frail.is_mended:
+            raise ValueError(message.text)
+        return f"mended: {message.text}"
+
+
 class Cook(Agent):
     """Offers recipes; what its buttons carry would deploy a change."""
 
@@ -87,7 +100,7 @@ async def dispatch(database: Database, channel: TelegramChannel, begin: Begin, t
         database=database,
         channel=channel,
         access=Access(database, allowed=frozenset({BOB}), admins=frozenset({ANN})),
-        orchestrator=(await begin(Echo(), Cook(), _broken(tmp_path))).orchestrator,
+        orchestrator=(await begin(Echo(), Cook(), Frail(), _broken(tmp_path))).orchestrator,
         ledger=ledger,
         configs=unused,
         previews=Previews(database, ledger, unused, tmp_path / "previews"),
@@ -198,6 +211,24 @@ def _told(user: User, *, is_claimable: bool) -> set[str]:
     return {found[1] for line in text.splitlines() if (found := re.match(r"/([a-z]+) — \S", line))}
 
 
+@pytest.mark.parametrize("holder", ["echo", "frail"])
+async def test_what_broke_an_agent_is_answered_again_by_that_agent_alone_and_the_lane_stays_whose_it_is(
+    database: Database, dispatch: Dispatch, holder: str
+) -> None:
+    began = datetime.now(UTC)
+    Frail.is_mended = False
+    await said_to(database, dispatch, "/frail three", number=1)
+    await said_to(database, dispatch, f"/{holder}", number=2)
+    Frail.is_mended = True
+    before = len(await outgoing(database))
+    assert await Inbox(database).again(began) == 1
+    for row in await database.run("delete from procrastinate_jobs where task_name = 'turn' returning args", {}):
+        await dispatch.turn(**row["args"])
+    assert (await outgoing(database))[before:] == ["mended: three"]
+    [told] = await said_to(database, dispatch, "hello", number=3)
+    assert told == ("you said: hello" if holder == "echo" else "mended: hello")
+
+
 async def test_what_an_agents_code_raised_is_kept_with_its_line_and_without_secrets(
     database: Database, dispatch: Dispatch
 ) -> None:
@@ -235,7 +266,7 @@ async def test_a_tap_on_an_agents_own_button_is_said_to_that_agent_and_is_nothin
     assert (await person.wait_for(lambda m: m.text == "heard: soup")).id == sent
     await said_to(database, dispatch, "/echo", number=2)
     tapped = await done(database, dispatch, press("say:cook:1", update=3, under=sent))
-    assert [text for text in tapped if "Cook" not in text] == ["heard: /deploy"]
+    assert [text for text in tapped if "Cook" not in text] == ["heard: /\u2060deploy"]
     assert await done(database, dispatch, press("say:cook:2", update=4, under=sent)) == [
         "heard: mechanic, make me an agent"
     ]

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from typing import Any
+
+import pytest
 
 from persais_core.agents.base import Agent
+from persais_core.agents.begun import Begun
 from persais_core.agents.context import TurnContext
 from persais_core.db.records import Record
 from persais_core.domain.chats import Message
@@ -41,7 +46,7 @@ class Keeper(Agent):
 
 
 class Restless(Agent):
-    """Leaves tasks behind: one of its own, one of a task of its own, and one of a tool."""
+    """Leaves tasks behind: one of its own, two of tasks of its own, and one of a tool."""
 
     name = "restless"
 
@@ -62,8 +67,47 @@ class Restless(Agent):
 
         self.begun.append(asyncio.create_task(self.for_ever()))
         await asyncio.create_task(self.begins_another())
+        await asyncio.create_task(self.begins_another(), context=contextvars.Context())
         both = await asyncio.gather(context.ask("one", tools=[linger]), asyncio.sleep(0, "two"))
         return " ".join(map(str, both))
+
+
+class Around:
+    """Called the context of a task, and runs what it likes."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def run(self, call: Any, *given: Any) -> None:
+        self.runs += 1
+        call(*given)
+
+
+class Evading(Agent):
+    """Has a task run by an object of its own, or cancels itself."""
+
+    name = "evading"
+
+    def __init__(self) -> None:
+        self.around: Any = Around()
+
+    async def reply(self, message: Message, context: Context) -> str:
+        if message.text == "cancel":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+        await asyncio.create_task(asyncio.sleep(0), context=self.around)
+        return "done"
+
+
+class Calm:
+    """Lets nothing through."""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *given: object) -> bool:
+        return True
 
 
 class Posing(Agent):
@@ -93,7 +137,7 @@ async def test_tasks_that_an_agent_leaves_behind_are_cancelled_and_those_it_wait
     talk = await begin(agent)
     openai_server.script(calls("linger"), says("one"))
     assert (await talk.say("/restless go"))[-1] == "one two"
-    assert len(agent.begun) == 3
+    assert len(agent.begun) == 4
     async with asyncio.timeout(10):
         await asyncio.wait(agent.begun)
     assert all(task.cancelled() for task in agent.begun)
@@ -102,3 +146,53 @@ async def test_tasks_that_an_agent_leaves_behind_are_cancelled_and_those_it_wait
 async def test_an_agent_with_the_name_of_one_of_ours_gets_what_agents_get(begin: Begin) -> None:
     talk = await begin(Posing())
     assert (await talk.say("/mechanic hello"))[-1] == "a turn's own context: False"
+
+
+async def test_a_task_runs_in_no_object_of_an_agents(begin: Begin) -> None:
+    agent = Evading()
+    talk = await begin(agent)
+    await talk.say("/evading go")
+    assert talk.last.broke
+    assert "contextvars.Context" in talk.last.raised
+    assert agent.around.runs == 0
+
+
+async def test_an_agent_that_cancels_itself_has_broken_and_its_turn_is_answered(begin: Begin) -> None:
+    agent = Evading()
+    agent.around = None
+    talk = await begin(agent)
+    assert await talk.say("/evading cancel")
+    assert talk.last.broke
+    assert "cancelled itself" in talk.last.raised
+
+
+async def test_code_that_swallows_its_cancellation_is_not_waited_for_and_ends_all_the_same() -> None:
+    stay: list[asyncio.Task[Any]] = []
+    swallowed, is_free = 0, False
+
+    async def stays() -> None:
+        nonlocal swallowed
+        task = asyncio.current_task()
+        assert task is not None
+        stay.append(task)
+        while not is_free:
+            async with Calm():
+                await asyncio.Event().wait()
+            swallowed += 1
+
+    async def answers() -> None:
+        both = asyncio.create_task(stays())
+        await stays()
+        await both
+
+    begun = Begun(pause=0.01)
+    try:
+        with pytest.raises(TimeoutError):
+            await begun.run(answers(), seconds=0.05)
+        assert [task.done() for task in stay] == [False, False]
+        begun.end()
+        async with asyncio.timeout(10):
+            await asyncio.wait(stay)
+        assert swallowed > 2
+    finally:
+        is_free = True

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import structlog
 
 from persais_core import audit, errors, texts
-from persais_core.agents.registry import MASTER, Registry
+from persais_core.agents.registry import MASTER, Registry, flat
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Language
 from persais_core.domain.configs import SETTINGS, AgentConfig, ConfigChange
@@ -85,16 +85,18 @@ class AgentConfigs:
         if agent in names:
             return
         listed = ", ".join(names)
-        for near in difflib.get_close_matches(agent, names, n=1):
+        # People also say the title, and misspell that.
+        meant = {flat(word): a.name for a in self._registry for word in (*a.title.values(), a.name) if a.name in names}
+        for near in [meant[word] for word in difflib.get_close_matches(flat(agent), meant, n=1)]:
             raise errors.AgentError(
-                f"there is no agent {agent}, did you mean {near}? There are {listed}",
+                f"there is no agent {agent}, did you mean {near}? Those there are: {listed}",
                 key="config-no-agent-near",
                 agent=agent,
                 near=near,
                 agents=listed,
             )
         raise errors.AgentError(
-            f"there is no agent {agent}; there are {listed}", key="config-no-agent", agent=agent, agents=listed
+            f"there is no agent {agent}, only: {listed}", key="config-no-agent", agent=agent, agents=listed
         )
 
     def check(self, change: ConfigChange) -> None:

@@ -10,7 +10,7 @@ from persais_core import errors
 from persais_core.agents import begun
 from persais_core.db.engine import Database
 from persais_core.db.records import Record
-from persais_core.domain.chats import Language, Turn, User
+from persais_core.domain.chats import Language, Reply, Turn, User
 from persais_core.llm.models import Booking, Models, Said
 from persais_core.llm.options import ModelOptions
 from persais_core.llm.tools import bind
@@ -31,11 +31,13 @@ class Surroundings:
         notes: told to the model behind the agent's own prompt.
         ends: tools by which the model ends its part without an answer; left out for models that call none.
         options: how the model is asked for this agent.
+        before: what this turn says before the agent does.
     """
 
     notes: tuple[str, ...] = ()
     ends: tuple[Tool, ...] = ()
     options: ModelOptions | None = None
+    before: tuple[Reply, ...] = ()
 
 
 class TurnContext(StoreContext):
@@ -67,6 +69,11 @@ class TurnContext(StoreContext):
         self._surroundings = surroundings or Surroundings()
         self._is_over = False
         self.has_asked = False
+
+    @property
+    def before(self) -> tuple[Reply, ...]:
+        """What this turn says before the agent does."""
+        return self._surroundings.before
 
     def close(self) -> None:
         """End the turn: nothing more can be had of this context, whoever has kept it."""
@@ -108,9 +115,11 @@ def _bound(tool: Tool, context: Context, outside: begun.Begun | None) -> Structu
     if outside is None or call is None:
         return made
 
+    async def called(**given: Any) -> Any:
+        return await call(**given)
+
     async def noted(**given: Any) -> Any:
-        with outside.noting():
-            return await call(**given)
+        return await outside.run(called(**given))
 
     made.coroutine = noted
     return made

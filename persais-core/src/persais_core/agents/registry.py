@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from persais_core import errors
 from persais_core.agents.base import Agent
+from persais_core.domain import mentions
 from persais_core.domain.configs import AgentConfig
 
 MASTER = "master"
-LONGEST_WORD = 500  # characters before and behind a keyword that are looked at; addresses can be long
-
-# What is quoted as code is spoken of and not to. A backtick inside a word is an apostrophe.
-_CODE = re.compile(r"```.*?(?:```|\Z)|(?<!\w)`[^`\n]+`(?!\w)", re.DOTALL)
-# What the rest of a word holds that is no word of the sentence: a path or an address, a file's ending, a host.
-_NO_WORD = re.compile(r"[/\\]|(?<!\.)\.(?=\w)|\w@\w")
 
 
 class Registry:
@@ -62,19 +56,29 @@ class Registry:
 
         A keyword inside a path, a file's name, an address, or what stands in backticks calls nobody.
         """
-        lowered = _CODE.sub(" ", text).casefold()
-        hits = [agent for agent in self if any(_stands_in(lowered, word) for word in self.keywords(agent) if word)]
+        hits = [agent for agent in self if stands_in(text, *self.keywords(agent))]
         return hits[0] if len(hits) == 1 else None
 
+    def called(self, word: str) -> Agent | None:
+        """The agent of a name, or else the one that has the title in any language; see `flat`."""
+        wanted = flat(word)
+        titled = [agent for agent in self if wanted in map(flat, agent.title.values())]
+        return self.find(wanted) or (titled[0] if len(titled) == 1 else None)
 
-def _stands_in(lowered: str, word: str) -> bool:
-    pattern = rf"(?<!\w){re.escape(word.casefold())}(?!\w)"
-    return any(_is_word(lowered, *hit.span()) for hit in re.finditer(pattern, lowered))
+    def named_in(self, text: str) -> frozenset[str]:
+        """Names of the agents whose name or title, in any language, stands as words in the text.
+
+        As with keywords, a path, a file's name, an address, or what stands in backticks names nobody.
+        """
+        return frozenset(a.name for a in self if stands_in(text, a.name, *a.title.values()))
 
 
-def _is_word(text: str, start: int, end: int) -> bool:
-    """Whether what stands there is more than a piece of something without blanks that is no word."""
-    # The x stands for the keyword, which may be an address itself.
-    ahead = f"{text[max(0, start - LONGEST_WORD) : start]}x".split()[-1]
-    behind = f"x{text[end : end + LONGEST_WORD]}".split()[0]
-    return not (_NO_WORD.search(ahead) or _NO_WORD.search(behind))
+def flat(word: str) -> str:
+    """A name or title as it is compared: blanks are underscores, and it does not matter how letters are written."""
+    return "_".join(word.casefold().split())
+
+
+def stands_in(text: str, *words: str) -> bool:
+    """Whether one of these stands in a text as words of its sentences, and not in a path or in code."""
+    prose = mentions.prose(text)
+    return any(mentions.where(prose, word) is not None for word in words)

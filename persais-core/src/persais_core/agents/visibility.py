@@ -51,6 +51,10 @@ class Roster:
                 hidden.add(name)
         return Registry(agent for agent in self._registry if agent.name not in hidden).configured(configs)
 
+    async def known_to(self, user: User) -> Registry:
+        """The agents that somebody may decide on, as far as their standing tells: all of them for an admin."""
+        return self._registry if user.is_admin else await self.seen_by(user)
+
     async def set_visibility(self, name: str, visibility: Visibility, *, actor: User) -> None:
         """Make an agent private or shared; audited.
 

@@ -63,6 +63,7 @@ class App:
         )
         self.probe = web.probe(self.health)
         self.failure: str | None = None
+        self.fails_alone = True
         self.is_active = self.is_stopping = False
         self._parts: Parts | None = None
 
@@ -76,6 +77,8 @@ class App:
             self._parts = await Parts.build(self.settings, self.place, self.metrics)
         except errors.PersaisError as error:
             self.failure = str(error)
+            # What Telegram or a setting does to this release it does to any other, with and without the agents.
+            self.fails_alone = not isinstance(error, (errors.ChannelError, errors.SettingsError))
             raise
 
     def leave_out_agents(self, cause: str) -> None:
@@ -104,6 +107,7 @@ class App:
             "commit": self.place.commit,
             "active": self.is_active,
             "safe_mode": self.place.broken,
+            "fails_alone": self.fails_alone,
             "role": self.role,
             "first_turns": await self._parts.counted() if self._parts else {},
             "checks": checks,

@@ -118,7 +118,7 @@ class Parts:
                 and (complaint := await rehearsal.rehearse(place.root, own))
             ):
                 raise errors.AgentError(complaint)
-            registry = Registry([Master(), Mechanic(ledger), *own])
+            registry = Registry([Master(), Mechanic(ledger, own), *own])
             breakers = Breakers(counted)
             models = Models(settings, database, breakers=breakers, metrics=counted)
             configs = AgentConfigs(database, models, registry)

@@ -6,7 +6,9 @@ master-activated = 🧭 Master mode activated
 mechanic-activated = 🔧 Mechanic mode activated
 agent-activated = { $emoji } { $title } mode activated
 unknown-command = I know no command /{ $command }. /help shows what there is.
+unknown-command-button = /{ $command } is no command: tap { $button } on the card of the change.
 unknown-command-near = I know no command /{ $command }. Did you mean /{ $near }? /help shows what there is.
+agent-off = { $title } is switched off. /config { $agent } default takes that back.
 agent-gone = { $title } is not here any more; Master answers from here on.
 attachment-not-yet = I cannot use voice messages, pictures or files yet. Please write it in words.
 model-unavailable = The language model does not answer: { $cause }. Commands and agents that need no model still work.
@@ -74,6 +76,7 @@ status =
 status-spent = Spent on models in 24 hours: ${ $spent }
 status-resting = ⚠️ Left alone for a moment after failures: { $services }
 share-how = Say which agent and for whom, for example: /visibility echo private. It is private (yours alone) or shared.
+share-near = There is no agent { $agent }. Did you mean /visibility { $near } { $visibility }?
 share-private = { $agent } is yours alone now. Others do not see it any more.
 share-shared = { $agent } is there for everybody now.
 status-changes =
@@ -109,7 +112,7 @@ mechanic-understood-edit =
     Got it. { $summary }
 
     I will change:
-mechanic-declined = I cannot do that: { $reason }
+mechanic-declined = I cannot do that. { $reason }
 mechanic-answer = 🔧 { $answer }
 mechanic-to-set =
     ⚙️ To be set for { $agent }: { $settings }.
@@ -119,7 +122,8 @@ mechanic-left = { $agent } stays as it was set.
 mechanic-configured = ✅ { $agent }: { $settings }. In force from its next answer on; /config { $agent } default takes it back.
 mechanic-working = ⏳ Working...
 mechanic-branch = Branch: { $branch }
-mechanic-failed = ❌ It did not work: { $cause }
+mechanic-failed = ❌ It did not work. { $cause }
+mechanic-retried = 🔁 It did not work, so it is tried again below. { $cause }
 mechanic-aborted = Change { $change } was aborted.
 mechanic-replaced = Change { $change } was replaced by change { $by }.
 stage-scaffolding = Skeleton from templates
@@ -135,7 +139,10 @@ check-typecheck = Types
 check-migrations = Tables
 check-tests = Tests
 check-examples = Examples
+check-production = In use
+recheck-begun = Main has changed since this was checked, so all checks run once more.
 recheck-failed = Main has changed since this was checked, and together with that it fails: { $checks }. Nothing was merged. Retry makes it anew on what main is now.
+recheck-failed-late = Main has changed while this was merged, and together with that it fails: { $checks }. It does not serve. Retry makes it anew on what main is now.
 recheck-losses = Main has changed since this was checked, and it would now drop or bind other data than the card says. Nothing was merged. Retry makes it anew on what main is now.
 rounds-over = After { $rounds } rounds these checks still fail: { $checks }.
 coder-denied = The coder wanted to write files that this change may not touch: { $paths }. Nothing of it was kept.
@@ -150,6 +157,7 @@ card-deployed = 🚀 Deployed
 card-aborted = 🗑 Aborted
 card-replaced = 🗑 Replaced by change { $by }
 card-failed = ❌ Not deployed
+card-retried = 🔁 Not deployed; it is tried again below
 card-branch = Branch: { $branch }
 card-files =
     { $count ->
@@ -177,6 +185,7 @@ button-abort = Abort
 button-view = View PR
 view-link = The pull request: { $url }
 deployed = 🚀 Deployed!
+deployed-which = Change { $change }: { $summary }
 deploy-failed = ❌ The new version did not start, so the old one keeps serving. Cause: { $cause }
 deploy-failed-card = The new version did not start, so the old one keeps serving.
 deploy-waits = It is not known to be merged yet: { $cause }. I keep trying.
@@ -202,11 +211,12 @@ state-failed = failed
 
 ## Correcting, taking back, explaining
 
-mechanic-replanning = 🤔 I take that as a correction of change { $change } and plan it anew...
+mechanic-replaces = I take that as a correction of change { $change }, whose place this takes.
 mechanic-question = ❓ { $question }
 plan-tables = Tables: { $tables }
 plan-tools = Tools: { $tools }
 plan-estimate = Changes here cost about ${ $cost }.
+plan-estimate-small = Changes here cost less than a cent.
 rounds-same = Round { $round } failed exactly as the one before, so more rounds would only cost money.
 card-rolled-back = ↩️ Rolled back
 button-retry = Retry
@@ -231,14 +241,27 @@ revert-stuck = ⚠️ It could not be taken out of main: { $cause }. Until that 
 deploy-which = Several changes are waiting. Say which one: /deploy and its number. { $changes }
 rollback-asked = The rollback has been asked for...
 abort-nothing = There is no change that could be aborted.
+abort-unknown =
+    { $count ->
+        [0] { $what } is no change that could be aborted; there is none at all.
+        [one] { $what } is no change that could be aborted. This one could: { $changes }
+       *[other] { $what } is no change that could be aborted. These could: { $changes }
+    }
 abort-begun = Change { $change } is being aborted...
 abort-failed = Change { $change } could not be aborted: { $cause }. To try again, send /abort { $change }
 abort-late = Change { $change } could not be aborted: its deployment had begun. Once it is over, /rollback takes it back.
 deploy-nothing = No change is waiting to be deployed.
+deploy-unknown =
+    { $count ->
+        [0] { $what } is no change that waits to be deployed; none does.
+        [one] { $what } is no change that waits to be deployed. This one does: { $changes }
+       *[other] { $what } is no change that waits to be deployed. These do: { $changes }
+    }
 stop-nothing = No preview is running here.
 reset-done = Forgotten. Master answers from here on.
 state-rolled-back = rolled back
-why-unknown = Nothing that was made here is behind { $agent }. Name an agent, such as /why echo, or send /why as a reply to a message of mine.
+why-unknown = { $agent } was not made here, so there is nothing to tell of it. Name an agent that was, such as /why echo, or send /why as a reply to a message of mine.
+why-near = There is no agent { $agent }. Did you mean /why { $near }?
 why-agent = Agent: { $agent }
 why-request = First asked for: { $request }
 why-correction = Corrected: { $text }
@@ -265,7 +288,17 @@ emulators-model-beyond = I am the offline model: I know only simple text agents 
 emulators-model-half = I am the offline model and could do only a part of that, one of: { $does }. I would rather do nothing than half of it. Ask for one such thing alone, or set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
 emulators-model-exists = There is an agent { $title } already: /{ $agent }. Say “change the agent { $title }” and what it should do, or choose another name.
 emulators-model-missing = There is no agent { $title } to change. These exist: { $agents }.
-emulators-model-which-text = Which text should the agent add? Put it in quotes, for example "Hello: ".
+emulators-model-only = I am the offline model: all that I can change of { $title } is what it does with a message (repeat it, put a text before or after it, upper or lower case, reversed), its temperature, its model, and whether it is switched off. Say “switch { $title } off”, or type { $off }, to switch it off. Type /rollback and a change's number to take back what that change made. For more, set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
+emulators-model-which-text = Which text should the agent add, and where? Put it in quotes, for example: put "Hello: " before each message.
+emulators-model-which-side = Should the text stand before or after each message?
+emulators-model-which-deed = What should the agent do with each message? As the offline model I know: repeat it, put a text before or after it (in quotes), upper case, lower case, reversed.
+emulators-model-which-agent = Which agent is meant? These exist: { $agents }. Say its name, or “create an agent” for a new one.
+emulators-model-no-agents = Besides Master and the Mechanic there is no agent yet. Say, for example: Create an agent "Echo" that repeats the user's messages
+emulators-model-agents = Besides Master and the Mechanic there are:
+emulators-model-more-agents = … and more: /agents shows all.
+emulators-model-off = (switched off)
+emulators-model-code = Its code is { $file }.
+emulators-model-tells = As the offline model I can tell only which agents there are, what each is for, and where its code is. For more, set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
 emulators-model-long-text = The text must be one line of at most { $limit } visible characters. Which one should it be?
 emulators-model-which-file = Which file should get the comment? These exist: { $files }.
 emulators-model-no-file = There is no file { $file } that may be changed. These exist: { $files }.
@@ -339,11 +372,14 @@ error-share-unknown = there is no agent { $agent } that you could share or hide
 error-share-unowned = nobody owns { $agent }, because no change of this bot made it; it stays shared
 error-model-resting = the model { $model } kept failing and is left alone for half a minute
 error-model-silent = the model answered nothing at all
-error-model-key = the model's server refuses the key; check OPENROUTER_API_KEY or LLM_API_KEY
+error-model-key = the model's server refuses the key; check { $setting }
 error-model-name = the model's server knows no model { $model }; check DEFAULT_MODEL
 error-model-busy = the model's server says that we ask too often; try again soon
 error-model-slow = the model did not answer within { $seconds } s
-error-model-away = the model's server cannot be reached; check the network and LLM_BASE_URL
+error-model-away = the model's server cannot be reached; check the network and { $address ->
+    [set] LLM_BASE_URL
+   *[usual] a proxy or firewall if there is one
+    }
 error-model-failed = the model's server failed with status { $status }
 error-model-junk = the model's server answered something that is no answer
 error-model-tools = the model went on calling its tools and never answered; ask in other words
@@ -352,9 +388,11 @@ error-budget-day = ${ $spent } were spent on models in 24 hours, and MAX_COST_PE
 error-plan = the model gave no usable plan ({ $problem }); say it in other words or try again
 error-called-off = the change was called off meanwhile
 error-changed-meanwhile = the files changed after they were checked; try again
-error-merge-conflict = main has changed meanwhile in { $paths }; ask for the change again
+error-merge-conflict = main has changed meanwhile in { $paths }; tap Retry to have it made anew on what main is now
 error-revert-conflict = later changes build on this one; take those back first
-error-merge-conflict-somewhere = main has changed meanwhile in the same places; ask for the change again
+error-merge-conflict-somewhere = main has changed meanwhile in the same places; tap Retry to have it made anew on what main is now
+error-merged-elsewhere = the pull request was merged, and main does not hold { $commit }; look at it at GitHub
+error-forge-retargeted = pull request #{ $number } does not go to main any more; nothing was merged. Set its base to main at GitHub, or abort the change
 error-merge-protected = main is protected at GitHub, and pull request #{ $number } does not meet its rules; merge it there, or let the token's owner pass the rules
 error-merged-already = main has it already. Once it is deployed (Deploy, or Retry where it failed), /rollback takes it back
 error-taken-back = it did not hold, and was taken back by itself meanwhile
@@ -372,7 +410,7 @@ error-forge-moved = { $repository } has moved at GitHub; its new address belongs
 error-forge-refused = GitHub refuses it: { $cause }
 error-rollback-none = there is no deployed change that could be rolled back
 error-rollback-words = name a commit (at least 7 hex digits) or the number of a change, or nothing
-error-rollback-unknown = no deployed change is called { $what }
+error-rollback-unknown = { $what } is no deployed change. These can be rolled back, the newest first: { $changes }
 coder-said = The model changed nothing, and said: { $words }
 coder-no-edits = The model answered without changing a file.
 coder-malformed = The model's edits did not fit the files, even after they were sent back.
@@ -418,8 +456,8 @@ act-cap-reached = cost cap reached
 act-change-abort = tapped Abort
 act-change-aborted = change aborted
 act-change-corrected = change corrected
-act-change-deploy = tapped Deploy
-act-change-deploy-drop = tapped Deploy and drop
+act-change-deploy = deployment approved
+act-change-deploy-drop = deployment and drop approved
 act-change-failed = change failed
 act-change-planned = change planned
 act-change-requested = change requested
@@ -452,11 +490,44 @@ act-taken-back = release taken back
 act-tap = tap
 act-turn-refused = wish refused
 
+detail-yes = yes
+detail-no = no
+detail-arguments = given
+detail-cost = cost
+detail-denied = not allowed
+detail-about = about
+detail-attempt = try
+detail-branch = branch
+detail-button = button
+detail-cap = cap
+detail-cause = cause
+detail-checks = checks
+detail-enabled = switched on
+detail-files = files
+detail-findings = findings
+detail-instead-of = instead of change
+detail-keywords = keywords
+detail-kind = kind
+detail-lane = chat
+detail-max-tokens = most tokens
+detail-model = model
+detail-origin = from
+detail-pull-request = pull request
+detail-round = round
+detail-safe-mode = safe mode
+detail-spent = spent
+detail-status = status
+detail-temperature = temperature
+detail-tool = tool
+detail-visibility = visibility
+detail-wanted = wanted
+
 ## Settings of agents
 
 config-list = How each agent is set:
 config-usage = `/config AGENT model=NAME temperature=0 max_tokens=500 enabled=no keywords=one,two` sets what it names, `/config AGENT model=default` takes one setting back, `/config AGENT default` all of them. temperature is 0 to 2.
-config-done = ✅ { $agent }: { $settings }. In force from its next answer on.
+config-done = ✅ { $agent }: { $settings }. In force from its next answer on; /config { $agent } default takes it back.
+config-done-usual = ✅ { $agent }: { $settings }. In force from its next answer on.
 config-refused = Nothing was changed: { $cause }.
 config-model = model { $model }
 config-temperature = temperature { $temperature }
@@ -479,8 +550,8 @@ config-no-setting = there is no setting { $words }; there are { $settings }
 config-twice = `{ $setting }` is named twice
 config-no-value = `{ $setting }` has no value: { $allowed }
 config-wrong-value = { $allowed }, not { $value }
-error-config-no-agent = there is no agent { $agent }; there are { $agents }
-error-config-no-agent-near = there is no agent { $agent }, did you mean { $near }? There are { $agents }
+error-config-no-agent = there is no agent { $agent }, only: { $agents }
+error-config-no-agent-near = there is no agent { $agent }, did you mean { $near }? Those there are: { $agents }
 error-config-mechanic = the Mechanic's model is CODER_MODEL in the settings of the bot
 error-config-master = Master cannot be switched off, since it answers when no other agent does
 error-config-model = the model { $model } does not answer with these settings ({ $cause })

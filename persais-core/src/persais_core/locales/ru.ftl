@@ -6,7 +6,9 @@ master-activated = 🧭 Режим Мастера активирован
 mechanic-activated = 🔧 Режим Механика активирован
 agent-activated = { $emoji } Режим { $title } активирован
 unknown-command = Я не знаю команды /{ $command }. /help покажет, что есть.
+unknown-command-button = /{ $command } — не команда: нажмите кнопку «{ $button }» на карточке изменения.
 unknown-command-near = Я не знаю команды /{ $command }. Может быть, /{ $near }? /help покажет, что есть.
+agent-off = Агент { $title } выключен. /config { $agent } default включит его снова.
 agent-gone = Агента { $title } здесь больше нет, теперь отвечает Мастер.
 attachment-not-yet = Голосовые сообщения, картинки и файлы я пока не понимаю. Напишите, пожалуйста, словами.
 model-unavailable = Языковая модель не отвечает: { $cause }. Команды и агенты, которым модель не нужна, работают.
@@ -75,6 +77,7 @@ status =
 status-spent = Потрачено на модели за сутки: ${ $spent }
 status-resting = ⚠️ После сбоев пока не тревожу: { $services }
 share-how = Скажите, какой агент и для кого, например: /visibility echo private. Бывает private (только ваш) и shared (общий).
+share-near = Агента { $agent } нет. Может быть, /visibility { $near } { $visibility }?
 share-private = Агент { $agent } теперь только ваш, другие его не видят.
 share-shared = Агент { $agent } теперь доступен всем.
 status-changes =
@@ -115,7 +118,7 @@ mechanic-understood-edit =
     Понял задачу. { $summary }
 
     Изменю:
-mechanic-declined = Этого я сделать не могу: { $reason }
+mechanic-declined = Этого я сделать не могу. { $reason }
 mechanic-answer = 🔧 { $answer }
 mechanic-to-set =
     ⚙️ Настроить { $agent }: { $settings }.
@@ -125,7 +128,8 @@ mechanic-left = Настройки { $agent } остаются прежними.
 mechanic-configured = ✅ { $agent }: { $settings }. Действует со следующего ответа; /config { $agent } default вернёт как было.
 mechanic-working = ⏳ Работаю...
 mechanic-branch = Ветка: { $branch }
-mechanic-failed = ❌ Не получилось: { $cause }
+mechanic-failed = ❌ Не получилось. { $cause }
+mechanic-retried = 🔁 Не получилось; новая попытка — ниже. { $cause }
 mechanic-aborted = Изменение { $change } отменено.
 mechanic-replaced = Вместо изменения { $change } теперь изменение { $by }.
 stage-scaffolding = Каркас из шаблонов
@@ -141,7 +145,10 @@ check-typecheck = Типы
 check-migrations = Таблицы
 check-tests = Тесты
 check-examples = Примеры
+check-production = В работе
+recheck-begun = С тех пор как изменение проверили, main изменился, поэтому все проверки идут ещё раз.
 recheck-failed = С тех пор как изменение проверили, main изменился, и вместе с этим не проходят проверки: { $checks }. Ничего не слито. «Повторить» сделает его заново на нынешнем main.
+recheck-failed-late = Пока изменение сливалось, main изменился, и вместе с этим не проходят проверки: { $checks }. Оно не работает. «Повторить» сделает его заново на нынешнем main.
 recheck-losses = С тех пор как изменение проверили, main изменился, и теперь оно удалило бы или ограничило другие данные, чем сказано в карточке. Ничего не слито. «Повторить» сделает его заново на нынешнем main.
 rounds-over =
     { $rounds ->
@@ -160,6 +167,7 @@ card-deployed = 🚀 Развёрнуто
 card-aborted = 🗑 Отменено
 card-replaced = 🗑 Заменено изменением { $by }
 card-failed = ❌ Не развёрнуто
+card-retried = 🔁 Не развёрнуто; новая попытка — ниже
 card-branch = Branch: { $branch }
 card-files =
     { $count ->
@@ -190,6 +198,7 @@ button-abort = Abort
 button-view = View PR
 view-link = Pull request: { $url }
 deployed = 🚀 Deployed!
+deployed-which = Изменение { $change }: { $summary }
 deploy-failed = ❌ Новая версия не запустилась, поэтому работает прежняя. Причина: { $cause }
 deploy-failed-card = Новая версия не запустилась, поэтому работает прежняя.
 deploy-waits = Слияние с main пока не подтвердилось: { $cause }. Пробую дальше.
@@ -215,11 +224,12 @@ state-failed = не удалось
 
 ## Поправить, вернуть, объяснить
 
-mechanic-replanning = 🤔 Понимаю это как поправку к изменению { $change } и планирую заново...
+mechanic-replaces = Понимаю это как поправку к изменению { $change }: это изменение его заменит.
 mechanic-question = ❓ { $question }
 plan-tables = Таблицы: { $tables }
 plan-tools = Инструменты: { $tools }
 plan-estimate = Изменения здесь стоят около ${ $cost }.
+plan-estimate-small = Изменения здесь стоят меньше цента.
 rounds-same = Раунд { $round } не удался точно так же, как предыдущий: новые раунды только тратили бы деньги.
 card-rolled-back = ↩️ Откачено
 button-retry = Повторить
@@ -244,14 +254,25 @@ revert-stuck = ⚠️ Убрать изменение из main не удало�
 deploy-which = Ждут несколько изменений. Скажите, какое: /deploy и номер. { $changes }
 rollback-asked = Откат запрошен...
 abort-nothing = Нет изменения, которое можно отменить.
+abort-unknown =
+    { $count ->
+        [0] Изменения { $what } среди открытых нет, отменять нечего.
+       *[other] Изменения { $what } среди открытых нет. Отменить можно: { $changes }
+    }
 abort-begun = Отменяю изменение { $change }...
 abort-failed = Изменение { $change } отменить не удалось: { $cause }. Чтобы попробовать ещё раз, отправьте /abort { $change }
 abort-late = Изменение { $change } отменить не удалось: его уже начали развёртывать. Когда это закончится, /rollback вернёт его назад.
 deploy-nothing = Нет изменения, которое ждёт развёртывания.
+deploy-unknown =
+    { $count ->
+        [0] Изменение { $what } не ждёт развёртывания, и другие тоже не ждут.
+       *[other] Изменение { $what } не ждёт развёртывания. Ждут: { $changes }
+    }
 stop-nothing = Здесь не идёт предпросмотр.
 reset-done = Всё забыто. Дальше отвечает Мастер.
 state-rolled-back = откачено
-why-unknown = За { $agent } не стоит ничего, что сделано здесь. Назовите агента, например /why echo, или ответьте /why на моё сообщение.
+why-unknown = Агента { $agent } здесь не делали, рассказать о нём нечего. Назовите другого, например /why echo, или ответьте /why на моё сообщение.
+why-near = Агента { $agent } нет. Может быть, /why { $near }?
 why-agent = Агент: { $agent }
 why-request = Первая просьба: { $request }
 why-correction = Поправка: { $text }
@@ -278,7 +299,17 @@ emulators-model-beyond = Я офлайн-модель: умею только п�
 emulators-model-half = Я офлайн-модель и сделаю только часть этого, что-то одно: { $does }. Лучше ничего, чем половина. Попросите об одном из этого, или задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите заново.
 emulators-model-exists = Агент { $title } уже есть: /{ $agent }. Напишите «измени агента { $title }» и что он должен делать, или выберите другое имя.
 emulators-model-missing = Агента { $title } нет, менять нечего. Есть такие: { $agents }.
-emulators-model-which-text = Какой текст агент должен добавлять? Напишите его в кавычках, например "Привет: ".
+emulators-model-only = Я офлайн-модель: у агента { $title } могу изменить только то, что он делает с сообщением (повторить, добавить текст до или после, заглавные или строчные буквы, задом наперёд), температуру, модель и то, выключен ли он. Чтобы выключить, напишите «выключи { $title }» или { $off }. Чтобы вернуть всё, как было до изменения, напишите /rollback и его номер. Для остального задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите снова.
+emulators-model-which-text = Какой текст агент должен добавлять и куда? Напишите его в кавычках, например: добавляй "Привет: " перед каждым сообщением.
+emulators-model-which-side = Текст должен стоять перед каждым сообщением или после него?
+emulators-model-which-deed = Что агент должен делать с каждым сообщением? Как офлайн-модель я знаю: повторить его, добавить текст до или после него (в кавычках), заглавные буквы, строчные буквы, задом наперёд.
+emulators-model-which-agent = О каком агенте речь? Есть такие: { $agents }. Назовите его или напишите «создай агента», если нужен новый.
+emulators-model-no-agents = Кроме Мастера и Механика, агентов пока нет. Напишите, например: Создай агента "Echo", который повторяет сообщения пользователя
+emulators-model-agents = Кроме Мастера и Механика, есть:
+emulators-model-more-agents = … и другие: /agents покажет всех.
+emulators-model-off = (выключен)
+emulators-model-code = Его код — { $file }.
+emulators-model-tells = Как офлайн-модель я могу сказать только, какие агенты есть, для чего каждый и где его код. Для остального задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите снова.
 emulators-model-long-text = Текст должен быть одной строкой не длиннее { $limit } видимых символов. Какой выбрать?
 emulators-model-which-file = В какой файл добавить комментарий? Есть такие: { $files }.
 emulators-model-no-file = Нет файла { $file }, который можно менять. Есть такие: { $files }.
@@ -353,11 +384,14 @@ error-share-unknown = агента { $agent }, которого вы могли 
 error-share-unowned = у агента { $agent } нет владельца: его не создавало ни одно изменение; он остаётся общим
 error-model-resting = модель { $model } раз за разом не отвечает, и я полминуты её не тревожу
 error-model-silent = модель ничего не ответила
-error-model-key = сервер модели не принимает ключ; проверьте OPENROUTER_API_KEY или LLM_API_KEY
+error-model-key = сервер модели не принимает ключ; проверьте { $setting }
 error-model-name = сервер модели не знает модели { $model }; проверьте DEFAULT_MODEL
 error-model-busy = сервер модели говорит, что мы спрашиваем слишком часто; попробуйте чуть позже
 error-model-slow = модель не ответила за { $seconds } с
-error-model-away = до сервера модели не достучаться; проверьте сеть и LLM_BASE_URL
+error-model-away = до сервера модели не достучаться; проверьте сеть { $address ->
+    [set] и LLM_BASE_URL
+   *[usual] и прокси или файрвол, если они есть
+    }
 error-model-failed = сервер модели ответил ошибкой { $status }
 error-model-junk = сервер модели прислал то, что ответом не является
 error-model-tools = модель всё вызывала инструменты и так и не ответила; спросите другими словами
@@ -366,9 +400,11 @@ error-budget-day = за 24 часа на модели потрачено ${ $spe
 error-plan = модель не дала пригодного плана ({ $problem }); скажите другими словами или попробуйте ещё раз
 error-called-off = изменение тем временем отменили
 error-changed-meanwhile = файлы изменились после проверки; попробуйте ещё раз
-error-merge-conflict = main тем временем изменился в { $paths }; попросите об изменении ещё раз
+error-merge-conflict = main тем временем изменился в { $paths }; нажмите «Повторить», и всё будет сделано заново на нынешнем main
 error-revert-conflict = на этом изменении построены более поздние; сначала верните назад их
-error-merge-conflict-somewhere = основная ветка тем временем изменилась в тех же местах; попросите об изменении ещё раз
+error-merge-conflict-somewhere = main тем временем изменился в тех же местах; нажмите «Повторить», и всё будет сделано заново на нынешнем main
+error-merged-elsewhere = pull request слит, но в main нет { $commit }; посмотрите на него в GitHub
+error-forge-retargeted = pull request #{ $number } больше не направлен в main; ничего не слито. Верните ему базу main в GitHub или отмените изменение
 error-merge-protected = основная ветка на GitHub защищена, и запрос на слияние №{ $number } не отвечает её правилам; слейте его там сами или разрешите владельцу токена обходить правила
 error-merged-already = оно уже в main. Когда его установят (кнопка Deploy, а после неудачи «Повторить»), /rollback вернёт его назад
 error-taken-back = изменение не удержалось и тем временем само возвращено назад
@@ -386,7 +422,7 @@ error-forge-moved = репозиторий { $repository } на GitHub пере�
 error-forge-refused = GitHub отказывает: { $cause }
 error-rollback-none = нет развёрнутого изменения, которое можно вернуть назад
 error-rollback-words = назовите коммит (не меньше 7 шестнадцатеричных цифр), номер изменения или ничего
-error-rollback-unknown = развёрнутого изменения { $what } нет
+error-rollback-unknown = развёрнутого изменения { $what } нет. Вернуть назад можно, начиная с последнего: { $changes }
 coder-said = Модель ничего не изменила и сказала: { $words }
 coder-no-edits = Модель ответила, не изменив ни одного файла.
 coder-malformed = Правки модели не подошли к файлам, даже после повторной просьбы.
@@ -434,8 +470,8 @@ act-cap-reached = достигнут предел расходов
 act-change-abort = нажата кнопка Abort
 act-change-aborted = изменение отменено
 act-change-corrected = изменение уточнено
-act-change-deploy = нажата кнопка Deploy
-act-change-deploy-drop = нажата кнопка Deploy and drop
+act-change-deploy = развёртывание одобрено
+act-change-deploy-drop = развёртывание с удалением одобрено
 act-change-failed = изменение не удалось
 act-change-planned = изменение спланировано
 act-change-requested = запрошено изменение
@@ -468,11 +504,44 @@ act-taken-back = версия возвращена
 act-tap = нажатие кнопки
 act-turn-refused = просьба отклонена
 
+detail-yes = да
+detail-no = нет
+detail-arguments = передано
+detail-cost = стоимость
+detail-denied = не разрешено
+detail-about = о чём
+detail-attempt = попытка
+detail-branch = ветка
+detail-button = кнопка
+detail-cap = предел
+detail-cause = причина
+detail-checks = проверки
+detail-enabled = включён
+detail-files = файлы
+detail-findings = замечания
+detail-instead-of = вместо изменения
+detail-keywords = ключевые слова
+detail-kind = вид
+detail-lane = чат
+detail-max-tokens = токенов не больше
+detail-model = модель
+detail-origin = откуда
+detail-pull-request = pull request
+detail-round = раунд
+detail-safe-mode = безопасный режим
+detail-spent = потрачено
+detail-status = состояние
+detail-temperature = температура
+detail-tool = инструмент
+detail-visibility = видимость
+detail-wanted = что нужно
+
 ## Настройки агентов
 
 config-list = Как настроены агенты:
 config-usage = `/config АГЕНТ model=ИМЯ temperature=0 max_tokens=500 enabled=no keywords=раз,два` задаёт названное, `/config АГЕНТ model=default` возвращает одну настройку, `/config АГЕНТ default` — все. temperature — от 0 до 2.
-config-done = ✅ { $agent }: { $settings }. Действует со следующего ответа.
+config-done = ✅ { $agent }: { $settings }. Действует со следующего ответа; /config { $agent } default вернёт как было.
+config-done-usual = ✅ { $agent }: { $settings }. Действует со следующего ответа.
 config-refused = Ничего не изменилось: { $cause }.
 config-model = модель { $model }
 config-temperature = температура { $temperature }
@@ -495,8 +564,8 @@ config-no-setting = настройки { $words } нет; есть { $settings }
 config-twice = `{ $setting }` названа дважды
 config-no-value = у `{ $setting }` нет значения: { $allowed }
 config-wrong-value = { $allowed }, а не { $value }
-error-config-no-agent = агента { $agent } нет; есть { $agents }
-error-config-no-agent-near = агента { $agent } нет, может быть, { $near }? Есть { $agents }
+error-config-no-agent = агента { $agent } нет, известны только: { $agents }
+error-config-no-agent-near = агента { $agent } нет, может быть, { $near }? Известны: { $agents }
 error-config-mechanic = модель Механика — это CODER_MODEL в настройках бота
 error-config-master = Мастера нельзя выключить: он отвечает, когда больше некому
 error-config-model = модель { $model } с такими настройками не отвечает ({ $cause })

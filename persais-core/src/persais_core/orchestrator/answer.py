@@ -25,7 +25,7 @@ from persais_core.agents.registry import MASTER
 from persais_core.domain.chats import Message, Reply, Turn
 from persais_core.domain.names import BUILT_IN_AGENTS
 from persais_core.mechanic.agent import Mechanic
-from persais_core.orchestrator import buttons, raised, unknown
+from persais_core.orchestrator import raised, said, unknown
 from persais_core.orchestrator.state import HISTORY, HISTORY_CHARACTERS, MOST, Around, LaneState, bounded, seen_by
 from persais_core.tools.base import Context, Tool
 
@@ -61,7 +61,7 @@ async def answer(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]:
         if not state.rest:
             return ended(replies)
     elif state.wanted:
-        return ended([*replies, unknown.answer(state.wanted, turn.user, around.registry)])
+        return ended([*replies, unknown.answer(state.wanted, around)])
     if turn.message.attachment and not state.rest:
         return ended([*replies, Reply(text=texts.say(language, "attachment-not-yet"))])
     handover = _Handed()
@@ -75,12 +75,13 @@ async def answer(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]:
             notes=_notes(state, around),
             ends=_ways_out(state, around, agent, handover),
             options=config.options(around.registry.config(name)),
+            before=tuple(replies),
         ),
     )
     message = turn.message.model_copy(update={"text": state.rest})
-    said, error = await _reply(name, agent, message, context)
+    reply, error = await _reply(name, agent, message, context)
     broke = error is not None
-    if said is not None and said.done and name != MASTER and not said.text.strip():
+    if reply is not None and reply.done and name != MASTER and not reply.text.strip():
         handover.to = MASTER
     if handover.to is not None and not broke:
         log.info("a turn is handed over", agent=name, to=handover.to)
@@ -93,17 +94,17 @@ async def answer(state: LaneState, runtime: Runtime[Around]) -> dict[str, Any]:
             "handed": handover.summary[:SUMMARY_CHARACTERS],
             "replies": _dumped(replies),
         }
-    if said is not None and said.text.strip():
-        replies.append(said.model_copy(update={"done": False}))
+    if reply is not None and reply.text.strip():
+        replies.append(reply.model_copy(update={"done": False}))
     changed = ended(replies) | {"broke": broke, "raised": raised.told(error, around.redact) if error else ""}
-    if said is not None and said.done and name not in BUILT_IN_AGENTS:
+    if reply is not None and reply.done and name not in BUILT_IN_AGENTS:
         changed["agent"] = MASTER
-    if said is not None and said.text.strip() and not broke:
+    if reply is not None and reply.text.strip() and not broke:
         # In pairs: what was not answered would be answered by the model the next time.
         remembered = [
             *state.history,
             (name, "user", state.rest[:HISTORY_CHARACTERS]),
-            (name, "assistant", said.text[:HISTORY_CHARACTERS]),
+            (name, "assistant", reply.text[:HISTORY_CHARACTERS]),
         ]
         known = dict(state.summaries)
         if state.handed:
@@ -184,34 +185,41 @@ async def _reply(
     Returns:
         What it says, None where that is nothing at all, and what the agent's code raised where it broke.
     """
+    is_ours = type(agent) in OURS
     try:
-        async with asyncio.timeout(ANSWER_WITHIN):
-            said = await (agent.reply(message, context) if type(agent) in OURS else _apart(agent, message, context))
+        if is_ours:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                given = await agent.reply(message, context)
+            reply = given if isinstance(given, Reply) else Reply(text=given, plain=True)
+        else:
+            reply = await _apart(name, agent, message, context)
     except errors.PersaisError as error:
         log.warning("an agent could not answer", agent=name, cause=str(error))
         key = "model-unavailable" if isinstance(error, errors.ModelUnavailableError) else "agent-cannot"
-        return Reply(
-            text=texts.say(context.language, key, cause=texts.explain(context.language, error)), plain=True
-        ), None
+        cause = texts.explain(context.language, error)
+        cause = cause if is_ours else texts.untapped(cause)
+        return Reply(text=texts.say(context.language, key, cause=cause), plain=True), None
     except Exception as error:  # generated code may raise anything; the turn must still end with an answer
         log.exception("an agent broke", agent=name, error_type=type(error).__name__)
         told = texts.say(context.language, "agent-broke", title=agent.called(context.language))
         return Reply(text=told, plain=True), error
     finally:
         context.close()
-    reply = said if isinstance(said, Reply) else Reply(text=str(said), plain=True)
-    if type(agent) not in OURS:
-        reply = buttons.made_by(name, reply)
     return (reply if reply.text.strip() or reply.done else None), None
 
 
-async def _apart(agent: Agent, message: Message, context: TurnContext) -> str | Reply:
+async def _apart(name: str, agent: Agent, message: Message, context: TurnContext) -> Reply:
     """What a project's own agent answers: handed less, and with nothing going on in its name afterwards."""
+
+    async def answered() -> Reply:
+        return said.taken(name, await agent.reply(message, handed(context)))
+
     begun = Begun()
     try:
-        with begun.noting():
-            return await agent.reply(message, handed(context))
+        return await begun.run(answered(), seconds=ANSWER_WITHIN)
     finally:
+        # First: what is still going on is resumed once more, to be told that it is cancelled.
+        context.close()
         begun.end()
 
 

@@ -10,9 +10,11 @@ from persais_core.db.engine import Database
 from persais_core.domain.chats import Language, Reply, Turn
 from persais_core.mechanic import why
 from persais_core.mechanic.ledger import Ledger
-from persais_core.orchestrator import commands, configuring, deciding, journal, set_aside, sharing
+from persais_core.orchestrator import commands, configuring, deciding, journal, set_aside, sharing, unknown
 from persais_core.orchestrator.graph import Orchestrator
 from persais_core.security.access import Access
+
+LONGEST_NAME = 40  # characters of what may be an agent's
 
 
 class BuiltIn:
@@ -89,15 +91,21 @@ class BuiltIn:
 
     async def _why(self, turn: Turn) -> Reply:
         """Where the behaviour of an agent comes from: the one named, the one that said a message, or the lane's."""
-        words = turn.message.text.split(maxsplit=1)
-        name = words[1].strip().lstrip("/").lower() if len(words) > 1 else None
-        if name is None and turn.message.reply_to is not None:
-            name = await why.agent_of_message(self._database, turn.lane, turn.message.reply_to)
-        name = name or await self._orchestrator.agent_of(turn)
-        hidden = self._orchestrator.registry.find(name) and not (await self._orchestrator.seen_by(turn.user)).find(name)
-        if hidden and not turn.user.is_admin:
-            # The same words as for one that is not there: nobody learns of another's private agent.
-            return Reply(text=texts.say(turn.user.language, "why-unknown", agent=name), plain=True)
+        words, language = turn.message.command[1].strip(), turn.user.language
+        seen = await self._orchestrator.roster.known_to(turn.user)
+        if words:
+            found = seen.called(words.removeprefix("/"))
+            name = found.name if found else words.removeprefix("/").lower()[:LONGEST_NAME]
+        else:
+            replied = turn.message.reply_to
+            said = await why.agent_of_message(self._database, turn.lane, replied) if replied is not None else None
+            name = said or await self._orchestrator.agent_of(turn)
+        hidden = self._orchestrator.registry.find(name) is not None and seen.find(name) is None
+        # The same words as for one that is not there: nobody learns of another's private agent.
+        if hidden or (seen.find(name) is None and not await why.is_known(self._ledger, name)):
+            near = unknown.nearest_agent(name, seen) if words else None
+            key = "why-unknown" if near is None else "why-near"
+            return Reply(text=texts.say(language, key, agent=name, near=near), plain=True)
         return await why.answer(
-            self._database, self._ledger, agent=name, language=turn.user.language, is_admin=turn.user.is_admin
+            self._database, self._ledger, agent=name, language=language, is_admin=turn.user.is_admin
         )

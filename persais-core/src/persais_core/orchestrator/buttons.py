@@ -8,11 +8,12 @@ up in the message that was sent.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from persais_core.channels.base import Press
 from persais_core.db.engine import Database
-from persais_core.domain.chats import Button, Lane, Message, Reply
+from persais_core.domain.chats import Button, Lane, Message
 from persais_core.domain.names import BUILT_IN_AGENTS, NAME
 from persais_core.queue import outbox
 from persais_core.queue.inbox import CHOOSE_AGENT, SAY
@@ -31,11 +32,11 @@ class Tap:
     message: Message
 
 
-def made_by(agent: str, reply: Reply) -> Reply:
-    """A reply with the buttons that its agent made bound to that agent."""
+def made_by(agent: str, made: Iterable[Iterable[Button]]) -> tuple[tuple[Button, ...], ...]:
+    """The rows of buttons that an agent made, bound to that agent."""
     rows: list[tuple[Button, ...]] = []
     count = 0
-    for row in reply.buttons:
+    for row in made:
         kept: list[Button] = []
         for button in row:
             # Neither chat services nor Postgres take everything that a text may hold.
@@ -47,7 +48,7 @@ def made_by(agent: str, reply: Reply) -> Reply:
             count += 1
         if kept:
             rows.append(tuple(kept))
-    return reply.model_copy(update={"buttons": tuple(rows)})
+    return tuple(rows)
 
 
 async def tapped(database: Database, lane: Lane, press: Press) -> Tap | None:

@@ -98,7 +98,7 @@ def status(user: User, facts: Facts, agent: Agent | None, changes: list[Change])
     lines.append(texts.say(language, "status-changes", count=len(changes)))
     for change in changes:
         state = texts.say(language, f"state-{change.standing}")
-        asked = " ".join(change.request.split())[:SHORT]
+        asked = " ".join(change.said_last.split())[:SHORT]
         lines.append(f"- #{change.id} {change.branch or texts.escaped(asked)} — {state}")
     return Reply(text="\n".join(lines))
 

@@ -18,6 +18,7 @@ from persais_core.agents.config import MECHANIC, AgentConfigs
 from persais_core.agents.registry import Registry
 from persais_core.domain.chats import Language, Reply, Turn
 from persais_core.domain.configs import SETTINGS, AgentConfig, ConfigChange, Setting
+from persais_core.orchestrator import unknown
 
 SHOWN = 40  # characters of a word that is told as wrong
 _YES, _NO = frozenset({"yes", "on", "true", "1", "да"}), frozenset({"no", "off", "false", "0", "нет"})
@@ -27,12 +28,11 @@ _ALL_BACK = "default"
 async def answer(configs: AgentConfigs, registry: Registry, turn: Turn) -> Reply:
     """Show the settings, or set what the words say."""
     language = turn.user.language
-    given, _, rest = turn.message.command[1].strip().partition(" ")
-    agent = given.lstrip("/").lower()
+    agent, rest = unknown.split(turn.message.command[1], registry)
     try:
         if agent:
             configs.find(agent)
-        if not rest.strip():
+        if not rest:
             return await _shown(configs, registry, language, agent)
         wanted = read(agent, rest, language)
         after = await configs.update(wanted, actor=turn.user.id, language=language)
@@ -41,7 +41,8 @@ async def answer(configs: AgentConfigs, registry: Registry, turn: Turn) -> Reply
         cause = str(error) if is_ours else texts.escaped(texts.explain(language, error))
         return Reply(text=texts.say(language, "config-refused", cause=cause))
     told = wording.settings(language, after)
-    return Reply(text=texts.say(language, "config-done", agent=texts.escaped(agent), settings=told))
+    key = "config-done" if not after.is_default else "config-done-usual"
+    return Reply(text=texts.say(language, key, agent=texts.escaped(agent), settings=told))
 
 
 class WrongWordsError(errors.PersaisError):

@@ -14,17 +14,20 @@ from persais_core.mechanic import approve, cards, rollback
 from persais_core.mechanic.ledger import Ledger
 from persais_core.queue import jobs, outbox
 
+MOST_SHOWN = 40  # characters of a word that names no change
+
 
 async def abort(ledger: Ledger, turn: Turn, key: str | None) -> Reply:
     """Call a change off; the message then tells how that goes."""
-    language = turn.user.language
-    change = await _chosen(ledger, turn, set(ChangeState) - {ChangeState.DEPLOYING})
+    language, could_be = turn.user.language, await ledger.open_changes()
+    change = _chosen(could_be, turn)
     if change is not None:
         chat, topic = turn.lane.chat_id, turn.lane.topic_id
         notice = Notice(key=key, chat_id=chat, topic_id=topic, language=language) if key else None
         if await ledger.stop(change.id, actor=turn.user.id, notice=notice):
             return cards.abort_told(change, language)
-    return Reply(text=texts.say(language, "abort-nothing"), plain=True)
+        return Reply(text=texts.say(language, "abort-late", change=change.id), plain=True)
+    return _nothing(turn, "abort", [change for change in could_be if change.state.can_be_aborted])
 
 
 async def deploy(database: Database, ledger: Ledger, turn: Turn) -> Reply:
@@ -33,11 +36,10 @@ async def deploy(database: Database, ledger: Ledger, turn: Turn) -> Reply:
     waiting = [c for c in await ledger.open_changes() if c.state is ChangeState.AWAITING_APPROVAL]
     if len(waiting) > 1 and len(turn.message.text.split()) == 1:
         # Whoever writes this means the one they have read, which need not be the newest.
-        names = ", ".join(f"#{change.id} {change.branch}" for change in waiting)
-        return Reply(text=texts.say(language, "deploy-which", changes=names), plain=True)
-    change = await _chosen(ledger, turn, {ChangeState.AWAITING_APPROVAL})
+        return Reply(text=texts.say(language, "deploy-which", changes=_names(waiting)), plain=True)
+    change = _chosen(waiting, turn)
     if change is None:
-        return Reply(text=texts.say(language, "deploy-nothing"), plain=True)
+        return _nothing(turn, "deploy", waiting)
     data = change.buttons.get("deploy", "")
     tapped = await approve.press(database, ledger, user=turn.user, lane=turn.lane, data=data, origin=turn.origin)
     return Reply(text=tapped.note, plain=True)
@@ -68,11 +70,23 @@ async def roll_back(database: Database, ledger: Ledger, turn: Turn, key: str | N
     return reply
 
 
-async def _chosen(ledger: Ledger, turn: Turn, states: set[ChangeState]) -> Change | None:
-    """The change a command names by its number, or the newest of this lane in one of the states."""
+def _chosen(changes: list[Change], turn: Turn) -> Change | None:
+    """The change a command names by its number, or the newest of this lane that can still be called off."""
     words = turn.message.text.split()
-    changes = [c for c in await ledger.open_changes() if c.state in states]
     if len(words) > 1:
         return next((c for c in changes if str(c.id) == words[1].lstrip("#")), None)
-    mine = [c for c in changes if c.chat_id == turn.lane.chat_id]
+    mine = [c for c in changes if c.chat_id == turn.lane.chat_id and c.state.can_be_aborted]
     return mine[-1] if mine else None
+
+
+def _nothing(turn: Turn, command: str, changes: list[Change]) -> Reply:
+    """That there is nothing to decide on; where the command named something, which changes there are."""
+    language, named = turn.user.language, turn.message.command[1].split()
+    if not named:
+        return Reply(text=texts.say(language, f"{command}-nothing"), plain=True)
+    told = {"what": texts.untapped(named[0].lstrip("#")[:MOST_SHOWN]), "count": len(changes)}
+    return Reply(text=texts.say(language, f"{command}-unknown", changes=_names(changes), **told), plain=True)
+
+
+def _names(changes: list[Change]) -> str:
+    return ", ".join(f"#{change.id} {change.branch or ''}".strip() for change in changes)

@@ -147,6 +147,10 @@ class Dispatch:
                 outcome.kind = "command"
                 return await self._done(turn, (), incoming.lane)
             value = value.model_copy(update={"messages": (tap.message,), "chosen": tap.agent})
+        elif gathered.again is not None:
+            if (await self._orchestrator.seen_by(user)).find(gathered.again) is None:
+                return await self._done(turn, (), incoming.lane)  # that it broke was told; it is not there any more
+            value = value.model_copy(update={"chosen": gathered.again, "is_again": True})
         answer: Answer | None = None
         async with presence.typing(self._channel, incoming.lane):
             # What raises here is a bug of ours or the database: the queue tries again, and then sets the turn aside.

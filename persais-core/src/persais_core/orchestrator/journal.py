@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlmodel import col
 
-from persais_core import audit, texts
+from persais_core import audit, checks, texts
 from persais_core.db.engine import Database
 from persais_core.db.tables.people import Person
 from persais_core.domain.chats import File, Language, Reply
@@ -28,6 +28,12 @@ MOST = 500
 MAX_TEXT = 3000  # characters in the chat; one message takes 4,096
 MAX_DETAIL = 60  # characters of one detail
 MARKS = {"ok": "✅", "refused": "⛔", "failed": "❌"}
+DETAILS = (
+    "about", "arguments", "attempt", "branch", "button", "cap", "cause", "checks", "cost", "denied", "enabled", "files",
+    "findings", "instead_of", "keywords", "kind", "lane", "max_tokens", "model", "origin", "pull_request", "round",
+    "safe_mode", "spent", "status", "temperature", "tool", "visibility", "wanted",
+)  # fmt: skip
+"""Details there is a word for in the catalogues; one that is not here is shown as it is called."""
 CHANGE = re.compile(r"change (\d+)")
 
 
@@ -82,19 +88,31 @@ def _line(entry: AuditEntry, names: Mapping[int, str], language: Language) -> st
         about,
         who,
         (entry.commit or "")[:10],
-        *_details(entry),
+        *_details(entry, language),
     ]
     return texts.printable(" · ".join(part for part in parts if part))
 
 
-def _details(entry: AuditEntry) -> Sequence[str]:
+def _details(entry: AuditEntry, language: Language) -> Sequence[str]:
     shown = []
     for name, value in entry.detail.items():
         if name.startswith(audit.HIDDEN) or value in (None, "", []):
             continue
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        shown.append(f"{name}: {text if len(text) <= MAX_DETAIL else f'{text[:MAX_DETAIL]}…'}")
+        called = texts.say(language, f"detail-{name.replace('_', '-')}") if name in DETAILS else name
+        text = _value(name, value, language)
+        shown.append(f"{called}: {text if len(text) <= MAX_DETAIL else f'{text[:MAX_DETAIL]}…'}")
     return shown
+
+
+def _value(name: str, value: object, language: Language) -> str:
+    """The value of a detail in the reader's words, as far as it is one of ours."""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(_value(name, one, language) for one in value)
+    if isinstance(value, bool):
+        return texts.say(language, "detail-yes" if value else "detail-no")
+    if name == "checks" and value in checks.ORDER:
+        return texts.say(language, f"check-{value}")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _act(action: str, language: Language) -> str:

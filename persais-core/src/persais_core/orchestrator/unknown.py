@@ -7,12 +7,16 @@ nobody learns of a command for admins, or of another's private agent, by a near 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 from persais_core import texts
-from persais_core.agents.registry import Registry
+from persais_core.agents.base import Agent
+from persais_core.agents.registry import Registry, flat
 from persais_core.domain.chats import Reply, User
 from persais_core.orchestrator import commands
+from persais_core.orchestrator.state import Around
 
+MOST_WORDS = 5  # of a title that stands before other words
 LIKE_ENOUGH = 0.66  # of 1: in a word of three letters one may be wrong
 _TRANSLATED = {
     "start": ("старт", "начать"),
@@ -32,27 +36,64 @@ _TRANSLATED = {
     "audit": ("аудит", "журнал"),
 }
 """What those who write Russian may say for the built-in commands."""
+_ON_CARD = {
+    "diff": "button-diff",
+    "дифф": "button-diff",
+    "try": "button-try",
+    "попробовать": "button-try",
+    "view": "button-view",
+}
+"""What people say for what is no command but a button on the card of a change."""
 
 
-def answer(command: str, user: User, registry: Registry) -> Reply:
+def answer(command: str, around: Around) -> Reply:
     """That there is no such command, and which one there is.
 
     Args:
         command: in lower case, without its slash.
-        registry: the agents that the person may see.
     """
-    near = nearest(command, user, registry)
-    if near is None:
-        return Reply(text=texts.say(user.language, "unknown-command", command=command), plain=True)
-    return Reply(text=texts.say(user.language, "unknown-command-near", command=command, near=near), plain=True)
+    user = around.turn.user
+    if (off := around.switched_off(command)) is not None:
+        said = texts.say(user.language, "agent-off", title=off.called(user.language), agent=off.name)
+    elif user.is_admin and command in _ON_CARD:
+        button = texts.say(user.language, _ON_CARD[command])
+        said = texts.say(user.language, "unknown-command-button", command=command, button=button)
+    elif (near := nearest(command, user, around.registry)) is not None:
+        said = texts.say(user.language, "unknown-command-near", command=command, near=near)
+    else:
+        said = texts.say(user.language, "unknown-command", command=command)
+    return Reply(text=said, plain=True)
 
 
 def nearest(command: str, user: User, registry: Registry) -> str | None:
     """The command that was probably meant, without its slash; None where none is like it."""
     meant = {word: name for name in commands.known(user) for word in (name, *_TRANSLATED.get(name, ()))}
-    for agent in registry:
-        if user.is_admin or agent.name != "mechanic":
-            called = (agent.name, *agent.title.values(), *registry.keywords(agent))
-            meant |= {"_".join(word.casefold().split()): agent.name for word in called}
+    agents = [agent for agent in registry if user.is_admin or agent.name != "mechanic"]
+    meant |= {flat(word): agent.name for agent in agents for word in registry.keywords(agent)} | _called(agents)
     found = difflib.get_close_matches(command, meant, n=1, cutoff=LIKE_ENOUGH)
     return meant[found[0]] if found else None
+
+
+def split(words: str, registry: Registry) -> tuple[str, str]:
+    """An agent that words begin with, by its name or title, and the rest of the words.
+
+    Returns:
+        The agent's name; where there is none, the first word in lower case and without a slash.
+    """
+    parts = words.split()
+    for count in range(min(len(parts), MOST_WORDS), 0, -1):
+        found = registry.called(" ".join(parts[:count]).removeprefix("/"))
+        if found is not None:
+            return found.name, " ".join(parts[count:])
+    return (parts[0].removeprefix("/").lower() if parts else ""), " ".join(parts[1:])
+
+
+def nearest_agent(word: str, registry: Registry) -> str | None:
+    """Name of the agent whose name or title is most like a word; None where none is like it."""
+    meant = _called(registry)
+    found = difflib.get_close_matches(flat(word), meant, n=1, cutoff=LIKE_ENOUGH)
+    return meant[found[0]] if found else None
+
+
+def _called(agents: Iterable[Agent]) -> dict[str, str]:
+    return {flat(word): agent.name for agent in agents for word in (agent.name, *agent.title.values())}

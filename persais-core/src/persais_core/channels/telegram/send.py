@@ -82,7 +82,7 @@ class TelegramChannel:
         except telegram_errors.InvalidToken as error:
             raise errors.SettingsError("TELEGRAM_BOT_TOKEN is not accepted; get a new one from @BotFather") from error
         except telegram_errors.TelegramError as error:
-            raise errors.ChannelError(f"Telegram cannot be reached: {error.message}") from error
+            raise errors.ChannelError(_away(error)) from error
         return self.bot.id
 
     async def close(self) -> None:
@@ -213,7 +213,16 @@ async def _translated(call: Callable[[], Awaitable[T]], *, repeats: bool = False
     except telegram_errors.TelegramError as error:
         if repeats and _may_have_arrived(error):
             raise UnsureError(f"Telegram did not answer: {error.message}") from error
-        raise errors.ChannelError(f"Telegram cannot be reached: {error.message}") from error
+        raise errors.ChannelError(_away(error)) from error
+
+
+def _away(error: telegram_errors.TelegramError) -> str:
+    """Why there was no answer of use, without the words of the library below the library."""
+    if isinstance(error, telegram_errors.TimedOut):
+        return "Telegram cannot be reached: it does not answer in time; check the network, or try again later"
+    if error.__cause__ is not None:
+        return "Telegram cannot be reached; check the network, a proxy or firewall, and TELEGRAM_API_URL if it is set"
+    return f"Telegram cannot be reached: {error.message}"
 
 
 def _may_have_arrived(error: telegram_errors.TelegramError) -> bool:
