@@ -56,8 +56,8 @@ async def test_a_stream_says_the_same_as_one_answer(client: httpx.AsyncClient) -
 @pytest.mark.parametrize("header", ["Bearer wrong", "", KEY, "Bearer ключ"])
 async def test_another_key_is_refused(client: httpx.AsyncClient, header: str) -> None:
     for reply in (
-        await client.post("/chat/completions", json=chat("Hello"), headers={"Authorization": header.encode("utf-8")}),
-        await client.get("/models", headers={"Authorization": header.encode("utf-8")}),
+        await client.post("/chat/completions", json=chat("Hello"), headers={b"Authorization": header.encode("utf-8")}),
+        await client.get("/models", headers={b"Authorization": header.encode("utf-8")}),
     ):
         assert reply.status_code == 401
         assert reply.json()["error"]["type"] == "authentication_error"
@@ -122,6 +122,8 @@ def test_a_request_to_repair_an_answer_is_about_the_question_before_it() -> None
         ("echo weather", "master", None),
         ("echoes in the mountains", "master", None),
         ("погода на завтра?", "master", "weather"),
+        ("open bot/agents/echo.py please", "master", None),
+        ("what about `echo`?", "master", None),
     ],
 )
 def test_a_message_goes_to_the_agent_whose_words_it_has(message: str, current: str, agent: str | None) -> None:
@@ -157,3 +159,16 @@ async def test_as_master_it_hands_over_to_the_agent_that_is_named(client: httpx.
     assert json.loads(call["function"]["arguments"]) == {"agent": "weather", "summary": "какая погода завтра?"}
     for body in (chat("how are you?", system) | {"tools": [tool]}, chat("какая погода завтра?", system)):
         assert "tool_calls" not in (await client.post("/chat/completions", json=body)).json()["choices"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "said", ["открой echo.py", "open bot/agents/echo.py please", "what about `echo`?", "mail echo@example.org"]
+)
+async def test_as_master_it_hands_nothing_over_for_a_name_in_a_path_or_in_code(
+    client: httpx.AsyncClient, said: str
+) -> None:
+    system = "You are the master of Persais.\n\nThe agents there are now:\n- echo (Echo): Repeats each message."
+    tool = {"type": "function", "function": {"name": "hand_over", "parameters": {}}}
+    for text, is_called in ((said, False), ("let echo answer", True)):
+        reply = await client.post("/chat/completions", json=chat(text, system) | {"tools": [tool]})
+        assert ("tool_calls" in reply.json()["choices"][0]["message"]) is is_called

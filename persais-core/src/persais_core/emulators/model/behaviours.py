@@ -43,13 +43,13 @@ _WORDS: tuple[tuple[Kind, str], ...] = (
     (
         "suffix",
         r"\bsuffix|\bappend|\bafter\b|\b(at|to) the end\b|\bends? (each|every|its|his|all|with)"
-        r"|суффикс|после|в конц|в конец|дописыва",
+        r"|суффикс|после|сзади|в конц|в конец|дописыва",
     ),
     (
         "prefix",
         r"\bprefix|\bprepend|\bbefore\b|\bin front\b|\b(at|to) the (start|beginning|front)\b"
         r"|\bstarts? (each|every|its|all|with)"
-        r"|префикс|перед|впереди|в начал|начина",
+        r"|префикс|перед|вперед|вперёд|спереди|в начал|начина",
     ),
     ("repeat", r"\brepeat|\becho(es|ing)?\b|\bparrots?\b|\bsame (text|message|thing)|повтор|\bэхо\b"),
 )

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from persais_core.domain.configs import SETTINGS
+from persais_core.emulators.model import mentioned
 
 _TEMPERATURE = re.compile(r"\b(?:temperature|температур\w*)[^\d\n]{0,20}(\d(?:[.,]\d+)?)(?![\d.,]*\d)", re.IGNORECASE)
 _TOKENS = re.compile(r"\b(\d{2,5})\s+(?:tokens?\b|токен)", re.IGNORECASE)
@@ -15,7 +16,7 @@ _OFF = re.compile(r"\b(switch|turn)\b.{0,20}\boff\b|\bdisable\b|выключи|�
 _ON = re.compile(r"\b(switch|turn)\b.{0,20}\bon\b|\benable\b|\bвключи", re.IGNORECASE)
 _USUAL = re.compile(r"\bdefaults?\b|\busual\b|по умолчанию|как обычно", re.IGNORECASE)
 _MAKES = re.compile(r"\b(create|new|another|build)\b|\badd\s+an?\b|созда|\bнов(ый|ого)\b", re.IGNORECASE)
-_ENDING = 2  # letters that a Russian name may get at its end
+MASTER = {"name": "master", "keywords": ("мастер",)}
 
 
 def wish(said: str, project: dict[str, Any]) -> dict[str, Any] | None:
@@ -44,13 +45,9 @@ def wish(said: str, project: dict[str, Any]) -> dict[str, Any] | None:
 
 def _agent(said: str, project: dict[str, Any]) -> str | None:
     """Name of the one agent that is spoken of."""
-    words = re.findall(r"\w+", said.casefold())
-    known: dict[str, set[str]] = {"master": {"master", "мастер"}}
-    for agent in project.get("agents") or ():
-        called = {agent["name"], agent.get("title") or "", *(agent.get("keywords") or ())}
-        known[str(agent["name"])] = {str(word).casefold() for word in called if word}
-    found = [name for name, called in known.items() if any(_is_form(word, c) for word in words for c in called)]
-    return found[0] if len(found) == 1 else None
+    found = mentioned.in_order(said, [MASTER, *(project.get("agents") or ())])
+    names = {str(agent["name"]) for agent in found}
+    return names.pop() if len(names) == 1 else None
 
 
 def _is_model(token: str) -> bool:
@@ -59,12 +56,3 @@ def _is_model(token: str) -> bool:
     if "/" in name or name.endswith(".py"):
         return False
     return bool(maker and slash and name) or any(map(str.isdigit, maker.partition("-")[2]))
-
-
-def _is_form(word: str, name: str) -> bool:
-    """Whether a word is a name, or that name with a Russian ending."""
-    if word == name:
-        return True
-    stem = re.sub("[аеёийоуыьюя]\\Z", "", name)
-    is_russian = bool(re.fullmatch("[а-яё]{3,}", stem))
-    return is_russian and word.startswith(stem) and len(word) - len(stem) <= _ENDING

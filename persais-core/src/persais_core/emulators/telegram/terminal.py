@@ -1,8 +1,9 @@
 """The local chat in a terminal.
 
 It is one more client of the chat that the page shows: same person, same history. On a terminal it prints what comes as
-it comes; with its input piped it shows and says each line, waits until the bot has gone quiet, and leaves at the end
-of the input, so that a script can hold a conversation.
+it comes; with its input piped it shows and says each line, waits until the bot has gone quiet and has nothing under
+way, and leaves at the end of the input, so that a script can hold a conversation. Of a message that is edited, only the
+lines that are new are printed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from persais_core.emulators.telegram.values import ChatEvent, ChatMessage
 FIRST_WORD = 60.0  # seconds a piped line waits for the bot's first sign
 QUIET = 1.2  # seconds without a sign after which the bot has said what it had to say
 BUSY = 6.0  # seconds of quiet to wait for after "typing", which the bot repeats every five or so
+UNDER_WAY = 900.0  # seconds without a sign for which that is waited for which the bot says that it is under way
 SHOWN_BEFORE = 5  # earlier messages shown at the start
 
 HELP = """\
@@ -36,6 +38,8 @@ Write a message and press Enter.
   ::text      send a message that begins with one colon"""
 
 COMMAND = re.compile(r":\w")  # a smiley such as :) is a message
+AT_WORK = re.compile(r"^(⏳|🤔.*(\.\.\.|…)$)", re.MULTILINE)
+"""How a line begins that the bot will replace when it is done; in every language."""
 
 
 async def talk(url: str, key: str) -> None:
@@ -101,6 +105,8 @@ async def _read_lines(
             continue
         if not await screen.until_quiet():
             screen.console.print(f"(no answer in {FIRST_WORD:g} s)", style="red", markup=False)
+        elif screen.is_at_work:
+            screen.console.print(f"(nothing new in {UNDER_WAY:g} s; it goes on)", style="red", markup=False)
 
 
 async def _say(person: client.ChatClient, screen: _Screen, line: str) -> bool:
@@ -157,6 +163,12 @@ class _Screen:
     _sign: asyncio.Event = field(default_factory=asyncio.Event)
     _is_typing: bool = False
     _has_answered: bool = False
+    _at_work: set[int] = field(default_factory=set)  # messages of this turn that say that something is under way
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the bot says that something is under way."""
+        return bool(self._at_work)
 
     @property
     def buttons(self) -> list[Button]:
@@ -166,13 +178,16 @@ class _Screen:
     def said(self) -> None:
         """Note that the person spoke: from here on the bot's signs are answers."""
         self._has_answered = self._is_typing = False
+        self._at_work.clear()
         self._sign.clear()
 
     async def until_quiet(self) -> bool:
         """Wait until the bot has answered and then shown nothing for a while; returns whether it answered."""
         with contextlib.suppress(TimeoutError):
             while True:
-                patience = FIRST_WORD if not self._has_answered else BUSY if self._is_typing else QUIET
+                patience = BUSY if self._is_typing else QUIET
+                if self._at_work or not self._has_answered:
+                    patience = UNDER_WAY if self._at_work else FIRST_WORD
                 await asyncio.wait_for(self._sign.wait(), patience)
                 self._sign.clear()
         return self._has_answered
@@ -188,6 +203,8 @@ class _Screen:
             if self.keyboard and self.keyboard.id == event.message_id:
                 self.keyboard = None
             self._shown.pop(event.message_id or 0, None)
+            self._at_work.discard(event.message_id or 0)
+            self._sign.set()
         elif event.kind == "typing":
             self._note_sign(is_typing=True)
         elif event.kind == "answer" and event.answer:
@@ -206,11 +223,10 @@ class _Screen:
             if message.buttons:
                 self.keyboard = message
         for message in event.messages[len(event.messages) - shown_before :] if shown_before else ():
-            self._print(message, was_known=False)
+            self._print(message, None)
         self.ready.set()
 
     def _message(self, message: ChatMessage) -> None:
-        was_known = message.id in self._shown
         before = self._shown.get(message.id)
         self._shown[message.id] = message
         if message.buttons:
@@ -220,7 +236,8 @@ class _Screen:
         if before and (before.text, before.buttons) == (message.text, message.buttons):
             return
         if message.from_bot:
-            self._print(message, was_known=was_known)
+            (self._at_work.add if AT_WORK.search(message.text) else self._at_work.discard)(message.id)
+            self._print(message, before)
             self._note_sign(is_typing=False)
 
     def _note_sign(self, *, is_typing: bool) -> None:
@@ -228,15 +245,17 @@ class _Screen:
         self._has_answered = self._has_answered or not is_typing
         self._sign.set()
 
-    def _print(self, message: ChatMessage, *, was_known: bool) -> None:
-        # An edit repeats what was said: its last line is where progress shows.
-        if was_known and len(message.text) > 400:
-            last = message.text.rstrip().rpartition("\n")[2]
-            body = Text(f"… {last}")
-        else:
-            body = formatted(message)
-        mark = "✎ " if was_known else "● " if message.from_bot else "> "
-        self.console.print(Text.assemble((mark, "cyan"), body))
+    def _print(self, message: ChatMessage, before: ChatMessage | None) -> None:
+        """Print a message; of one that was edited what is new, or its last line where only its buttons are."""
+        lines = list(formatted(message).split("\n"))
+        if before is not None:
+            known = {line.plain for line in formatted(before).split("\n")}
+            lines = [line for line in lines if line.plain.strip() and line.plain not in known] or (
+                [Text("… ").append_text(lines[-1])] if message.buttons else []
+            )
+        mark = "✎ " if before is not None else "● " if message.from_bot else "> "
+        if lines:
+            self.console.print(Text.assemble((mark, "cyan"), Text("\n").join(lines)))
         if message.attachment:
             about = f"  [file] {message.attachment.name} ({message.attachment.size} bytes)"
             self.console.print(about, style="cyan", markup=False)
