@@ -128,8 +128,8 @@ async def run(project: Path, home: Path) -> None:
 
 
 def progress(line: str) -> None:
-    """What the bot prints, but for the key to its page."""
-    if "key=" not in line:
+    """What the bot prints, but for the key to its page and the other ways to talk to it."""
+    if line.strip() and "key=" not in line and "in another terminal" not in line:
         say(f"  | {line}")
 
 

@@ -99,6 +99,9 @@ def test_a_value_that_cannot_be_used_is_told_with_its_place_and_what_is_allowed(
         ("APP_BASE_URL", "ftp://SECRETWORD"),
         ("TELEGRAM_API_URL", "SECRETWORD"),
         ("TELEGRAM_WEBHOOK_SECRET", "SECRETWORD"),
+        ("TELEGRAM_BOT_TOKEN", "SECRETWORD"),
+        ("DATABASE_URL", "mysql://SECRETWORD"),
+        ("DATABASE_DIRECT_URL", "SECRETWORD"),
         ("ADMIN_USER_IDS", "123456789:SECRETWORD-of-a-bot"),
         ("PORT", "SECRETWORD" * 3),
     ],
@@ -109,6 +112,23 @@ def test_what_may_be_or_hold_a_secret_is_never_shown(bare: pytest.MonkeyPatch, n
         settings.load()
     assert "SECRETWORD" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_tokens_and_addresses_of_the_usual_form_are_taken(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("TELEGRAM_BOT_TOKEN", "123456789:AAE-x_y")
+    for address in ("postgresql://u:p@db/x", "postgres://db/x", "postgresql://postgres:@/x?host=/tmp/s"):
+        bare.setenv("DATABASE_URL", address)
+        assert settings.load().database_url
+
+
+def test_where_a_setting_comes_from_is_known(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert settings.origin("PORT", tmp_path) == ""
+    (tmp_path / ".env").write_text("PORT=\n")
+    assert settings.origin("PORT", tmp_path) == ""
+    (tmp_path / ".env").write_text("port=4000\n")
+    assert settings.origin("PORT", tmp_path) == f"in {tmp_path / '.env'}"
+    bare.setenv("PORT", "5000")
+    assert settings.origin("PORT", tmp_path) == "in the environment"
 
 
 def test_misspelt_names_are_found_and_other_peoples_are_not(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:

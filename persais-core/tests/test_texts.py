@@ -18,6 +18,7 @@ from persais_core.db import app_steps
 from persais_core.domain.changes import ChangeState
 from persais_core.domain.chats import Language
 from persais_core.domain.configs import SETTINGS
+from persais_core.orchestrator import journal
 from persais_core.security.access import Claim
 
 SOURCES = Path(persais_core.__file__).parent
@@ -29,8 +30,11 @@ COMPOSED = {
     "alert-": list(audit.KINDS),
     "act-": [act.replace(" ", "-").replace("_", "-") for act in audit.ACTS],
     "share-": ["private", "shared"],
+    "detail-": [detail.replace("_", "-") for detail in journal.DETAILS],
+    "abort-": ["nothing", "unknown"],
+    "deploy-": ["nothing", "unknown"],
     "sandbox-": ["enforced", "limits-only", "refused"],
-    "check-": ["paths", "imports", "secrets", "lint", "typecheck", "migrations", "tests", "examples"],
+    "check-": ["paths", "imports", "secrets", "lint", "typecheck", "migrations", "tests", "examples", "production"],
     "stage-": ["scaffolding", "coding", "verifying", "delivering"],
     "card-": ["deploying", "deployed", "aborted", "failed"],
     "tap-": ["deploy", "abort", "retry", "try", "set", "leave"],

@@ -149,6 +149,20 @@ class Settings(BaseSettings):
             raise ValueError("must be 32 to 256 letters, digits, _ and -")
         return value
 
+    @field_validator("telegram_bot_token")
+    @classmethod
+    def _token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[0-9]+:[A-Za-z0-9_-]+", value.get_secret_value()):
+            raise ValueError("must be digits, a colon and letters, as @BotFather gives it")
+        return value
+
+    @field_validator("database_url", "database_direct_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be the address of a Postgres, such as postgresql://user:password@host/name")
+        return value
+
     @field_validator("telegram_api_url", "llm_base_url", "app_base_url", "github_api_url")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
@@ -187,6 +201,11 @@ class Settings(BaseSettings):
         if self.llm_base_url:
             return self.llm_base_url
         return OPENROUTER_URL if self.openrouter_api_key else None
+
+    @property
+    def model_key_setting(self) -> str:
+        """Name of the setting that holds the key for `model_url`."""
+        return "LLM_API_KEY" if self.llm_api_key or self.llm_base_url else "OPENROUTER_API_KEY"
 
     @property
     def model_key(self) -> str:
@@ -283,11 +302,21 @@ def _complaint(item: dict[str, Any], file: Path | None) -> str:
     return f"{shown}{_where(name, file)}: {_allowed(field, said)}"
 
 
+def origin(name: str, folder: Path) -> str:
+    """Where the value of a setting comes from: `in the environment`, or `in` and the file; empty: nobody set it.
+
+    Args:
+        name: of the variable, in capitals.
+        folder: whose `.env` counts.
+    """
+    return _where(name, folder / ".env").strip()
+
+
 def _where(name: str, file: Path | None) -> str:
     if any(key.upper() == name and value for key, value in os.environ.items()):
         return " in the environment"
-    is_written = file is not None and file.is_file() and name in map(str.upper, dotenv.dotenv_values(file))
-    return f" in {file}" if is_written else ""
+    written = dotenv.dotenv_values(file) if file is not None and file.is_file() else {}
+    return f" in {file}" if any(key.upper() == name and value for key, value in written.items()) else ""
 
 
 def _allowed(field: str, said: str) -> str:

@@ -55,6 +55,17 @@ async def test_json_has_all_of_an_entry(database: Database, core_url: str) -> No
     assert (second["actor"], second["outcome"], second["detail"]) == (None, "failed", {"cause": "x" * 1000})
 
 
+async def test_a_run_by_hand_is_told_in_words_and_without_what_says_nothing(database: Database, core_url: str) -> None:
+    async with database.session() as session:
+        audit.record(
+            session, "coder ended", actor=7, subject="change -1795838853", status="no_edits", denied=[], safe_mode=None,
+            cost=0.0,
+        )  # fmt: skip
+    done = await show(DATABASE_URL=core_url)
+    assert "  a trial  " in done.stdout
+    assert done.stdout.rstrip().endswith("-  cost=0.0  status=no file was edited")
+
+
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 async def test_words_of_strangers_do_nothing_to_the_terminal(
     database: Database, core_url: str, arguments: tuple[str, ...]

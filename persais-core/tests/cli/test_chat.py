@@ -13,13 +13,28 @@ from typing import Any
 import httpx
 import pytest
 
-from persais_core.emulators.telegram import ChatClient, TelegramEmulator
+from persais_core.emulators.telegram import ChatClient, TelegramEmulator, terminal
 from persais_core.emulators.telegram.serving import served
 from persais_core.emulators.telegram.terminal import formatted
 from persais_core.emulators.telegram.values import ChatMessage
 
 PROGRAM = "from persais_core.cli import chat; chat.app()"
 CARD = {"inline_keyboard": [[{"text": "Deploy", "callback_data": "d"}, {"text": "Abort", "callback_data": "a"}]]}
+
+
+async def work(bot: httpx.AsyncClient, chat: int) -> None:
+    """What a request to the Mechanic looks like, with a silence that is longer than the end of an answer."""
+    sent = await bot.post("sendMessage", json={"chat_id": chat, "text": "🤔 Reading your request..."})
+    where = {"chat_id": chat, "message_id": sent.json()["result"]["message_id"]}
+    for text in (
+        "I will make Echo",
+        "I will make Echo\n\n⏳ Working...",
+        "I will make Echo\n\n✅ Tests\n⏳ Working...",
+    ):
+        await bot.post("editMessageText", json={**where, "text": text})
+    await asyncio.sleep(terminal.QUIET * 1.5)
+    await bot.post("editMessageText", json={**where, "text": "I will make Echo\n\n✅ Tests\n✅ Types"})
+    await bot.post("sendMessage", json={"chat_id": chat, "text": "PR is ready", "reply_markup": CARD})
 
 
 async def answer(bot: httpx.AsyncClient, update: dict[str, Any]) -> None:
@@ -29,7 +44,9 @@ async def answer(bot: httpx.AsyncClient, update: dict[str, Any]) -> None:
         await bot.post("editMessageText", json={**where, "text": f"pressed {query['data']}"})
         return
     chat, text = update["message"]["chat"]["id"], update["message"]["text"]
-    if text == "card":
+    if text == "work":
+        await work(bot, chat)
+    elif text == "card":
         await bot.post("sendMessage", json={"chat_id": chat, "text": "Ready?", "reply_markup": CARD})
     else:
         await bot.post("sendChatAction", json={"chat_id": chat, "action": "typing"})
@@ -79,6 +96,22 @@ async def test_piped_lines_are_said_in_turn_and_each_answer_is_printed(desk: Pat
     code, out, err = await chat(desk, "Hello World\n\nпривет\n")
     assert (code, err) == (0, "")
     assert out.splitlines() == ["> Hello World", "● Echo: Hello World", "> привет", "● Echo: привет"]
+
+
+async def test_what_is_under_way_is_waited_for_and_of_an_edited_message_only_new_lines_are_printed(desk: Path) -> None:
+    _, out, _ = await chat(desk, "work\nbye\n")
+    assert out.splitlines() == [
+        "> work",
+        "● 🤔 Reading your request...",
+        "✎ I will make Echo",
+        "✎ ⏳ Working...",
+        "✎ ✅ Tests",
+        "✎ ✅ Types",
+        "● PR is ready",
+        "  [1] Deploy  [2] Abort",
+        "> bye",
+        "● Echo: bye",
+    ]
 
 
 async def test_a_colon_begins_a_command_and_two_a_message(desk: Path) -> None:

@@ -126,7 +126,7 @@ async def test_a_version_that_does_not_start_is_told(
 
 
 async def test_nothing_to_take_back_is_one_line(rollback: Run, deployed: int) -> None:
-    for words, what in (("no deployed change is called", "1234567"), ("name a commit", "everything")):
+    for words, what in (("1234567 is no deployed change", "1234567"), ("name a commit", "everything")):
         done = await rollback(what, "--yes")
         assert done.returncode == 1
         assert done.stderr.startswith("persais: ") and words in done.stderr

@@ -61,7 +61,7 @@ async def test_an_index_that_cannot_be_reached_is_one_sentence_and_leaves_no_sta
     with pytest.raises(errors.CoderError, match="Check the network and the package index settings") as caught:
         await environment.make(tmp_path / "venv", tell)
     assert "\n" not in str(caught.value)
-    assert "packages, about 550 MB" in lines[0]
+    assert f"packages, about {environment.SIZE} MB" in lines[0]
     assert not environment.is_ready(tmp_path / "venv")
 
 

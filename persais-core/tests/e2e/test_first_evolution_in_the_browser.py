@@ -1,6 +1,7 @@
 """The first evolution by hand: a real browser on the chat page, typing and tapping as a newcomer would.
 
-One picture for each message of the story goes to a temporary folder, or, with PERSAIS_PICTURES set, to docs/pictures.
+One picture for each message of the story goes to a temporary folder, or, with PERSAIS_PICTURES set, into the
+documentation.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ async def fresh(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path) -> A
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    return ROOT / "docs" / "pictures" if os.environ.get("PERSAIS_PICTURES") else tmp_path
+    return ROOT / "docs" / "pages" / "pictures" if os.environ.get("PERSAIS_PICTURES") else tmp_path
 
 
 def says(*texts: str) -> str:

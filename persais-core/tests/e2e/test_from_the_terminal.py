@@ -50,7 +50,9 @@ async def test_made_taken_back_and_read_about_and_no_waiting_coder_outlives_the_
         assert [act for act in acts if act in ("change requested", "merged", "deployed", "rolled back")] == [
             "change requested", "merged", "deployed", "rolled back",
         ]  # fmt: skip
-        await person.send('/mechanic Create an agent "Loud" that answers in upper case')
+        asked = await persais("evolve", 'Create an agent "Loud" that answers in upper case', **home)
+        assert asked.returncode == 1, "nobody answers its question"
+        assert "nothing is decided: change 2 waits" in asked.stdout and "Aborted" not in asked.stdout + asked.stderr
         card = await person.wait_for(lambda m: "PR is ready" in m.text, timeout=60)
         waiting = drivers(tmp_path)
         assert len(waiting) == 1, "one waits for the next round"

@@ -48,7 +48,7 @@ async def test_no_file_that_guards_is_written(bot: live.Live, person: ChatClient
     edits = "".join(minds.search_replace(path, "", "import os\n") for path in CLOSED)
     mind.coder[:] = [edits] * 4
     answer = await ask(person, "Change the parrot")
-    assert answer.text.count("❌ It did not work: The coder wanted to write files that this change may not touch") == 1
+    assert answer.text.count("❌ It did not work. The coder wanted to write files that this change may not touch") == 1
     acts = noted(bot, before)
     refused = {path for act, _, _, detail in acts if act == "edit refused" for path in detail["files"]}  # type: ignore[attr-defined]
     assert set(CLOSED) - refused == set()

@@ -199,6 +199,7 @@ async def persais(*arguments: str, **environment: str) -> subprocess.CompletedPr
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "persais_core", *arguments],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         env=values,

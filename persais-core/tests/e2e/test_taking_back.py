@@ -86,7 +86,7 @@ async def test_a_vague_request_gets_one_question_and_its_answer_is_planned(
 
 
 async def test_what_failed_can_be_tried_again(person: ChatClient, mind: minds.Mind) -> None:
-    mind.planner[:] = [a_plan()]
+    mind.planner[:] = [a_plan()] * 2
     mind.coder[:] = ["No.", minds.search_replace(AGENT, ECHOING, SAME)]
     failed = await ask(person, "Change the parrot")
     assert [button.text for row in failed.buttons for button in row] == ["Retry", "Abort"]
@@ -109,7 +109,7 @@ async def test_the_same_failure_twice_ends_the_rounds_early(person: ChatClient, 
 
 
 async def test_a_model_that_never_gets_done_is_stopped_by_the_cap(person: ChatClient, mind: minds.Mind) -> None:
-    mind.planner[:] = [a_plan()]
+    mind.planner[:] = [a_plan()] * 9
     mind.coder[:] = ["nothing", *["<<<<<<< SEARCH\nno such line\n=======\n"] * 20]
     failed = await ask(person, "Change the parrot")
     for _ in range(8):
@@ -150,9 +150,9 @@ async def test_abort_in_any_state_leaves_nothing(
     if state == "coding":
         mind.coder[:] = [wait]
     await person.send(f'Create an agent "S{state.replace("_", "")}" that answers in upper case')
-    await reached(bot, state, after=earlier)
+    number = await reached(bot, state, after=earlier)
     await person.send("/abort")
-    await person.wait_for(lambda m: "was aborted" in m.text or m.text.startswith("🗑"), timeout=WITHIN)
+    await person.wait_for(lambda m: f"Change {number} was aborted" in m.text, timeout=WITHIN)
     wait.set()
     assert rows(bot, f"select state from persais.changes where id > {earlier}") == [("aborted",)]
     assert traces(*parrot) == before
@@ -260,6 +260,7 @@ async def test_what_was_approved_is_checked_again_with_what_main_has_become(
     push(bot, tmp_path / "desk", "tests/agents/test_nobody.py", NOBODY_IS_LOUD)
     main = git(remote(bot), "rev-parse", "main")
     await person.press(card, "Deploy")
+    await person.wait_for(lambda m: "so all checks run once more" in m.text, timeout=WITHIN)
     failed = await person.wait_for(lambda m: "❌ Not deployed" in m.text, timeout=WITHIN)
     assert "Main has changed since this was checked, and together with that it fails: Tests." in failed.text
     assert git(remote(bot), "rev-parse", "main") == main

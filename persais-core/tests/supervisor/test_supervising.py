@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from supervised import WITHIN, Bench, Database, Project, is_running
 
-from persais_core import sockets
+from persais_core import errors, sockets
 from persais_core.db import core_migrations
 from persais_core.db.embedded import EmbeddedPostgres
 from persais_core.settings import Settings
@@ -171,6 +171,23 @@ async def test_while_nothing_starts_it_is_tried_again_until_it_does(
         await database.until(lambda: sum("cannot be started" in line for line in bench.lines) > 1)
         project.tell(old)
         await database.until(lambda: bench.served == old)
+
+
+async def test_safe_mode_is_no_cure_for_what_would_keep_any_version_from_starting(
+    project: Project, database: Database, start: Start, old: str
+) -> None:
+    away = {"status": "failing", "fails_alone": False, "checks": {"release": "Telegram cannot be reached"}}
+    async with start() as bench:
+        project.tell(old, document=away)
+        bench.kill()
+        await database.until(lambda: sum("Telegram cannot be reached" in line for line in bench.lines) > 1)
+        assert not any("safe mode" in line for line in bench.lines)
+        project.tell(old)
+        await database.until(lambda: bench.served == old)
+    project.tell(old, document=away)
+    with pytest.raises(errors.DeployError, match="cannot be started: Telegram cannot be reached"):
+        async with start():
+            pass
 
 
 async def test_a_version_that_dies_and_does_not_start_again_is_given_back(

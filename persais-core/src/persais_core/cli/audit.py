@@ -25,6 +25,18 @@ app = typer.Typer(add_completion=False)
 
 MAX_DETAIL = 200  # characters of one detail in the table; --json has all of it
 LOOK_EVERY = 1.0  # seconds, with --follow
+STATUSES = {
+    "edited": "files were edited",
+    "no_edits": "no file was edited",
+    "malformed": "the edits did not fit",
+    "denied": "other files were wanted",
+    "token_limit": "too many tokens",
+    "cost_limit": "the cost limit was reached",
+    "timed_out": "not done in time",
+    "llm_error": "the model did not answer",
+    "apply_error": "the edits could not be written",
+}
+"""How a run of the coder ended, in words."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -108,7 +120,7 @@ def _table(entries: Sequence[AuditEntry]) -> list[str]:
             f"{entry.outcome}{'!' if entry.alarm else ''}",
             str(entry.actor or "bot"),
             entry.action,
-            entry.subject or "-",
+            _subject(entry.subject),
             (entry.commit or "-")[:12],
         )
         for entry in entries
@@ -118,9 +130,21 @@ def _table(entries: Sequence[AuditEntry]) -> list[str]:
     for entry, row in zip(entries, cells, strict=True):
         padded = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         told = {name: value for name, value in entry.detail.items() if not name.startswith("_")}
-        detail = "  ".join(f"{name}={_short(value)}" for name, value in told.items())
+        # What says nothing is left out; 0 and false say something.
+        detail = "  ".join(
+            f"{name}={_short(STATUSES.get(str(value), value) if name == 'status' else value)}"
+            for name, value in told.items()
+            if value is not None and value not in ("", [], {})
+        )
         lines.append(printable(f"{padded}  {detail}".rstrip()))
     return lines
+
+
+def _subject(subject: str) -> str:
+    """What it was done to; `persais code` takes a number below zero, which no change has."""
+    if subject.startswith("change -"):
+        return "a trial"
+    return subject or "-"
 
 
 def _short(value: object) -> str:

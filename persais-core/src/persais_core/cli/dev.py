@@ -24,8 +24,8 @@ def dev(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 inside a container.")] = "127.0.0.1",
 ) -> None:
     """Run a bot on this computer: database, chat page and all."""
-    from persais_core import settings, supervisor
-    from persais_core.cli import workplace
+    from persais_core import errors, settings, sockets, supervisor
+    from persais_core.cli import ports, workplace
 
     folder = project.resolve()
     config = settings.load(folder)
@@ -58,7 +58,11 @@ def dev(
             with contextlib.suppress(asyncio.CancelledError):
                 await fetching
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except sockets.TakenError as error:
+        taken = ports.taken(error.port, config, folder)
+        raise errors.SettingsError(f"{taken.says}; {taken.do}") from error
     typer.echo("Stopped. What is still to be done is done after the next start.")
 
 

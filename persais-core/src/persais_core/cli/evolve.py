@@ -1,13 +1,15 @@
 """`persais evolve "…"`: the same loop as in the chat, watched from the terminal.
 
-The request becomes a change of the bot that runs here, on behalf of its owner, whose chat shows it too. This command
-only follows the stored change, and taps its buttons when asked: closing the terminal stops nothing.
+The request becomes a change of the bot that runs here, on behalf of its owner, whose chat shows it too; each request
+is a change of its own, and what is to correct one is said in the chat. This command only follows the stored change, and
+taps its buttons when asked: closing the terminal stops nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 LOOK_EVERY = 0.2  # seconds
+MAX_REQUEST_SHOWN = 100  # characters of another change's request
 
 
 @app.command()
@@ -57,8 +60,26 @@ async def _evolve(request: str, *, deploy: bool, language: Language) -> bool:
         user = await workplace.owner(database, language)
         await _require_chat(user)
         ledger = Ledger(database)
+        for line in also_open([change for change in await ledger.open_changes() if change.user_id == user.id]):
+            typer.echo(line)
         change = await ledger.open(lane=Lane(chat_id=user.id), user=user, request=request, turn_id=None)
         return await _follow(database, ledger, change, user, deploy=deploy)
+
+
+def also_open(changes: Sequence[Change]) -> list[str]:
+    """What is said of changes that are not over when another one is asked for, a line each and one of advice."""
+    from persais_core import texts
+    from persais_core.mechanic import approve
+
+    if not changes:
+        return []
+    lines = []
+    for change in changes:
+        request = " ".join(change.request.split())
+        short = request if len(request) <= MAX_REQUEST_SHOWN else f"{request[:MAX_REQUEST_SHOWN]}…"
+        waits = change.is_asking or change.state in approve.WORKS_IN["abort"]
+        lines.append(texts.printable(f"Open: change {change.id}, {'waits for you' if waits else 'at work'}: {short}"))
+    return [*lines, "This becomes a change of its own; to correct one of those, say so in the chat."]
 
 
 async def _require_chat(user: User) -> None:
@@ -117,18 +138,24 @@ async def _follow(database: Database, ledger: Ledger, change: Change, user: User
             return change.state in {ChangeState.DEPLOYED, ChangeState.ANSWERED}
         if change.state is ChangeState.AWAITING_APPROVAL and not tapped:
             tapped = True
-            await _decide(database, ledger, change, user, deploy=deploy)
+            if not await _decide(database, ledger, change, user, deploy=deploy):
+                return False
         await asyncio.sleep(LOOK_EVERY)
         change = await ledger.get(change.id)
 
 
-async def _decide(database: Database, ledger: Ledger, change: Change, user: User, *, deploy: bool) -> None:
-    """Tap [Deploy] or [Abort], as the person at the terminal wants."""
+async def _decide(database: Database, ledger: Ledger, change: Change, user: User, *, deploy: bool) -> bool:
+    """Tap [Deploy] or [Abort], as the person at the terminal wants; returns False where nobody answers."""
     from persais_core.domain.chats import Lane
     from persais_core.mechanic import approve
 
     typer.echo(f"  {change.pull_request_url}")
-    yes = deploy or await asyncio.to_thread(typer.confirm, "Deploy?", default=True)
+    try:
+        yes = deploy or await asyncio.to_thread(typer.confirm, "Deploy?", default=True)
+    except typer.Abort:
+        typer.echo(f"\n  Nobody answered, so nothing is decided: change {change.id} waits, with its card in the chat.")
+        return False
     data = change.buttons["deploy" if yes else "abort"]
     answer = await approve.press(database, ledger, user=user, lane=Lane(chat_id=user.id), data=data)
     typer.echo(f"  {answer.note}")
+    return True

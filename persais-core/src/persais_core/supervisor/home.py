@@ -39,6 +39,18 @@ def alone(home: Path) -> Iterator[None]:
         yield
 
 
+def is_in_use(home: Path) -> bool:
+    """Whether a supervisor runs on a home."""
+    try:
+        with (home / "dev.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # nobody has ever run here
+    return False
+
+
 @dataclass(frozen=True)
 class Database:
     """The database of a home.

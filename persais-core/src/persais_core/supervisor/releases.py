@@ -43,6 +43,10 @@ class AbsentError(errors.DeployError):
     """A commit is not here yet, and the remote cannot be asked for it; that says nothing of the commit."""
 
 
+class SurroundingsError(errors.DeployError):
+    """A release cannot start for what would keep any other from it, too: Telegram is away, or refuses the token."""
+
+
 @dataclass(frozen=True)
 class Pace:
     """How long the supervisor waits for what, in seconds.
@@ -168,6 +172,7 @@ class Releases:
 
         Raises:
             DeployError: it does not get healthy; it is stopped again.
+            SurroundingsError: no other release would either.
             AbsentError: it cannot be fetched.
             StoppedError: there was no time to see.
         """
@@ -258,9 +263,8 @@ class Releases:
                 if good(document):
                     return
                 if document.get("status") == "failing":
-                    raise errors.DeployError(
-                        str(document.get("checks", {}).get("release", "it says that it is failing"))
-                    )
+                    said = str(document.get("checks", {}).get("release", "it says that it is failing"))
+                    raise errors.DeployError(said) if document.get("fails_alone", True) else SurroundingsError(said)
                 last = str(document.get("checks", last))
                 await asyncio.sleep(0.05)
         if self._stop.is_set():

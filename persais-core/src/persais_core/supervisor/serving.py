@@ -11,7 +11,7 @@ from typing import Any
 
 from persais_core import errors
 from persais_core.deployers.deployments import Deployments
-from persais_core.supervisor.releases import Pace, Release, Releases, StoppedError
+from persais_core.supervisor.releases import Pace, Release, Releases, StoppedError, SurroundingsError
 
 FAILED_PROBES = 3  # in a row
 RESTARTS = 5  # of a release that dies within `RESTART_WINDOW`, and starts of one that does not get healthy
@@ -92,7 +92,8 @@ class Serving:
         """Serve main; if that does not get healthy, what served before. Nothing, when told to stop meanwhile.
 
         Raises:
-            DeployError: nothing starts, not even without the project's own agents.
+            DeployError: nothing starts, not even without the project's own agents; or no release can, for what lies
+                outside of it.
         """
         wanted, active = await self._candidates()
         with contextlib.suppress(StoppedError):
@@ -100,6 +101,9 @@ class Serving:
                 self._tell(f"Bot: starting {commit[:12]}...")
                 try:
                     await self.swap(commit)
+                except SurroundingsError as error:
+                    # Neither an older version nor safe mode is a cure for that.
+                    raise errors.DeployError(f"the bot cannot be started: {error}") from error
                 except errors.DeployError as error:
                     self.refused[commit] = str(error)
                     self._tell(f"Bot: {commit[:12]} does not start: {error}")
@@ -226,6 +230,8 @@ class Serving:
             try:
                 await self.swap(commit)
                 return None
+            except SurroundingsError as error:
+                return self._try_again(str(error), self._pace.outage)
             except errors.DeployError as error:
                 cause = str(error)
             self._failed_starts += 1

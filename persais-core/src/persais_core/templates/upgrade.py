@@ -94,9 +94,9 @@ def _opened(root: Path) -> pygit2.Repository:
     if repo.head_is_detached:
         raise errors.ProjectError("no branch is checked out (detached HEAD); check one out first: git switch main")
     if changed := [path for path, flags in repo.status().items() if flags != pygit2.enums.FileStatus.IGNORED]:
-        raise errors.ProjectError(
-            f"there are changes that are not committed ({', '.join(sorted(changed)[:3])}); commit or stash them first"
-        )
+        named, more = ", ".join(sorted(changed)[:3]), len(changed) - 3
+        which = f"{named} and {more} more" if more > 0 else named
+        raise errors.ProjectError(f"there are changes that are not committed ({which}); commit or stash them first")
     return repo
 
 

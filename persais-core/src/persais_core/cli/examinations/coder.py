@@ -18,6 +18,6 @@ async def examine(patient: Patient) -> list[Finding]:
         return [ill("Coder", "aider cannot be installed", str(error))]
     state = "is not whole, or of another version" if venv.exists() else "is not installed yet"
     advice = (
-        f"nothing: the next start of the bot fetches it (about {environment.SIZE} MB); or now: persais doctor --repair"
+        f"the next start of the bot fetches it (about {environment.SIZE} MB); to do it now: persais doctor --repair"
     )
     return [look("Coder", f"aider {state} ({venv})", advice)]

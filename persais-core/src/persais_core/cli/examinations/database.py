@@ -88,7 +88,7 @@ async def _server(url: str) -> list[Finding]:
             look(
                 "pgvector",
                 "the extension is not created yet",
-                "nothing, if your role may create it: the first start does",
+                "the first start creates it, if your role may; else have it created: create extension vector",
             )
         )
     if not may_create:

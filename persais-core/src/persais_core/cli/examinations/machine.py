@@ -8,9 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
-import httpx
-
-from persais_core import errors, sockets
+from persais_core import errors, settings, sockets
+from persais_core.cli import ports
 from persais_core.cli.examinations import Finding, Patient, ill, look, well
 
 ROOM = 2_000  # MB; aider's environment, the database and a few releases
@@ -43,30 +42,26 @@ def _disk(home: Path) -> Finding:
 
 
 def _ports(patient: Patient) -> list[Finding]:
-    port = patient.config.port
+    config, port = patient.config, patient.config.port
     if not port:
         return [well("Port", "PORT is 0, so any free ones are taken")]
-    if not _is_free(port) and _is_a_bot(port):
-        return [well("Port", f"a bot is running on port {port}")]
+    if ports.is_own(config):
+        return [well("Port", f"this bot is running on port {port}")]
     # `persais dev` needs both, with and without a chat page.
-    taken = [one for one in (port, port + 1) if not _is_free(one)]
-    if not taken:
-        return [well("Port", f"{port} (the bot's) and {port + 1} (the chat page's) are free")]
-    advice = "end that program, or set PORT: the chat page takes the next one"
-    return [look("Port", f"{one} cannot be used, or another program uses it", advice) for one in taken]
+    if trouble := _trouble(port, patient) or _trouble(port + 1, patient):
+        return [trouble]
+    chosen = settings.origin("PORT", patient.root)
+    source = f"set {chosen}" if chosen else "the usual one"
+    return [well("Port", f"{port} (the bot's, {source}) and {port + 1} (the chat page's) are free")]
 
 
-def _is_free(port: int) -> bool:
+def _trouble(port: int, patient: Patient) -> Finding | None:
     try:
         sockets.listen("127.0.0.1", port).close()
-    except (errors.SettingsError, OverflowError):
-        return False
-    return True
-
-
-def _is_a_bot(port: int) -> bool:
-    """Whether what listens there answers as a bot does."""
-    try:
-        return "commit" in httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).json()
-    except (httpx.HTTPError, ValueError, TypeError):
-        return False
+    except sockets.TakenError:
+        taken = ports.taken(port, patient.config, patient.root)
+        return look("Port", taken.says, taken.do)
+    except errors.SettingsError as error:
+        says, _, do = str(error).partition("; ")
+        return look("Port", says, do)
+    return None

@@ -32,7 +32,7 @@ def _project(patient: Patient) -> Finding:
         return look(
             "Repository",
             f"{root.name} is no git repository of its own, so `persais dev` works on a copy in PERSAIS_HOME",
-            "nothing, if that is meant; else: git init -b main && git add -A && git commit -m Start",
+            "good enough for a trial; to have it evolve itself: git init -b main && git add -A && git commit -m Start",
         )
     try:
         repo = pygit2.Repository(str(root))

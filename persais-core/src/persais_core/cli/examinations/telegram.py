@@ -46,7 +46,7 @@ def _updates(hook: dict[str, Any], address: str | None) -> Finding:
             return look(
                 "Updates",
                 "Telegram calls a webhook, and APP_BASE_URL is not set",
-                "nothing, if the bot runs elsewhere too; else the next start here removes it and the bot polls",
+                "if it runs elsewhere, do not start it here: a start here removes the webhook, and polls",
             )
         return well("Updates", "the bot asks for them (polling)")
     wanted = f"{address}/telegram/webhook"

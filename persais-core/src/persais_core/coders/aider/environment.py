@@ -27,7 +27,7 @@ from persais_core import errors, processes
 
 VERSION = "0.86.2"  # of aider-chat, as pinned in both lists
 STAMP = "persais.sha256"
-SIZE = 550  # megabytes to download, about
+SIZE = 650  # megabytes on the disk, about; the documentation names it too
 ROOM = 900  # megabytes that must be free: downloads, and bytecode on top
 INSTALL_TIMEOUT = 1800.0  # seconds; slow lines exist
 
@@ -134,7 +134,7 @@ async def _build(venv: Path, tell: Callable[[str], None]) -> None:
     wanted.write_text(pins, "utf-8")
     uv = _find_uv()
     number = ".".join(map(str, interpreter.version))
-    tell(f"aider: downloading {count} packages, about {SIZE} MB, for Python {number} with {'uv' if uv else 'pip'}")
+    tell(f"aider: fetching {count} packages, about {SIZE} MB, for Python {number} with {'uv' if uv else 'pip'}")
     try:
         for argv in _steps(venv, wanted, interpreter, uv):
             await _step(argv, venv.parent, tell)
