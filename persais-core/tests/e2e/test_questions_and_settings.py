@@ -44,7 +44,7 @@ async def test_an_agent_is_set_in_words_and_a_tap_or_by_command_from_the_next_tu
     await person.send("/config parrot enabled=no")
     assert "switched off" in (await person.wait_for(lambda m: m.text.startswith("✅ parrot: "))).text
     await person.send("/parrot hello")
-    await person.wait_for(lambda m: "no command /parrot" in m.text)
+    await person.wait_for(lambda m: m.text == "Parrot is switched off. /config parrot default takes that back.")
     await person.send("/config parrot default")
     assert "as usual" in (await person.wait_for(lambda m: "as usual" in m.text)).text
     await person.send("/parrot hello")
@@ -56,4 +56,4 @@ async def test_what_cannot_be_set_is_declined_in_the_owners_words(person: ChatCl
     mind.planner[:] = [json.dumps({"understood": "x", "configure": {"agent": "nobody", "temperature": 1}})]
     await person.send("Set nobody to temperature 1")
     declined = await person.wait_for(lambda m: m.text.startswith("I cannot do that"), timeout=WITHIN)
-    assert "there is no agent nobody" in declined.text
+    assert "There is no agent nobody" in declined.text

@@ -102,7 +102,7 @@ async def test_where_the_mechanic_listens_it_is_refused_and_noted(
 async def test_other_agents_may_read_it(orchestrator: Orchestrator, how: dict[str, Any]) -> None:
     await orchestrator.answer(turn("/reader"))
     [reply] = (await orchestrator.answer(turn("/deploy everything", **how))).replies
-    assert reply.text == "read: /deploy everything"
+    assert reply.text == "read: /\u2060deploy everything"  # said by the agent, and no command to tap
 
 
 @pytest.mark.parametrize("origin", ["hook", "schedule"])
