@@ -98,7 +98,7 @@ async def test_a_taken_port_is_named_with_what_to_do(project: Path, tmp_path: Pa
         done = await persais("dev", str(project), PERSAIS_HOME=str(tmp_path), PORT=str(port))
     assert done.returncode == 1
     assert f"port {port} is taken" in done.stderr
-    assert "PORT=" in done.stderr
+    assert f"set another PORT: {port} stands in the environment" in done.stderr
 
 
 async def test_dev_outside_a_project_says_how_to_make_one(tmp_path: Path) -> None:

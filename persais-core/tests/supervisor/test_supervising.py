@@ -414,7 +414,7 @@ async def test_one_whose_predecessor_does_not_start_either_goes_on_and_stays_wat
 async def test_our_own_database_server_is_started_again_when_it_was_killed(
     project: Project, start: Start, old: str, tmp_path: Path
 ) -> None:
-    embedded = EmbeddedPostgres(tmp_path / "pg", durable=False)
+    embedded = EmbeddedPostgres(tmp_path / "pg")  # which keeps what was committed when it is killed
     try:
         place = home.Database(embedded.start(), embedded)
         core_migrations.prepare(place.url)

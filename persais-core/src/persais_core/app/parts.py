@@ -70,6 +70,10 @@ log = structlog.get_logger(__name__)
 ENDING = ("intake", "following", "alerts", "daily", "warm", "previews", "worker")
 """In which order work ends: what comes in from now on is for the next release; a turn may wait for a preview."""
 
+GRACEFUL = frozenset({"previews", "worker"})
+"""Which of them take their time, and take no other word for "at once"."""
+DEAF_AFTER = 5.0  # seconds until any other is told to end once more
+
 
 @dataclass
 class Parts:
@@ -205,7 +209,9 @@ class Parts:
                     # end what they have begun.
                     if not tasks[name].cancelling():
                         tasks[name].cancel()
-                    await asyncio.wait([tasks[name]])
+                    while (await asyncio.wait([tasks[name]], timeout=DEAF_AFTER))[1]:
+                        if name not in GRACEFUL:
+                            tasks[name].cancel()  # the first may have been lost: asyncio.wait_for in 3.11 does that
 
     def _worker(self, previews: Previews) -> Worker:
         """What does the jobs."""

@@ -15,7 +15,6 @@ about a job: it gets more tries.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -204,9 +203,10 @@ class Worker:
         try:
             await self._work(app, LEADERS, LEADERS_CONCURRENCY, vouch)
         finally:
-            sweep.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sweep
+            # Again and again: one that arrives just as the database fails may be lost (asyncio.wait_for in 3.11).
+            while not sweep.done():
+                sweep.cancel()
+                await asyncio.wait([sweep], timeout=1)
 
     async def _work(self, app: procrastinate.App, queue: str, concurrency: int, vouch: Vouch | None) -> None:
         """Run the jobs of one queue."""
