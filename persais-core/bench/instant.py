@@ -12,25 +12,17 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
 
-from persais_core import sockets
+from persais_core import asgi, sockets
 
 ANSWER = "Of course. That is what an instant model has to say about it."
 CONNECTIONS = 40  # on which updates are posted at once; as many as Telegram takes where nobody says otherwise
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the bench is stopped, not this server."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @dataclass
@@ -176,7 +168,7 @@ class Surroundings:
         listener = sockets.listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(self, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=60)
-        server = _Server(config)
+        server = asgi.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield self

@@ -11,7 +11,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,18 +20,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from persais_core import sockets
+from persais_core import asgi, sockets
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 
 ANSWER = "Of course. That is what an instant model has to say about it."
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the bench is stopped, not this server."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class StandIns:
@@ -114,7 +106,7 @@ async def served() -> AsyncIterator[StandIns]:
     listener = sockets.listen("127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(made, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
-    server = _Server(config)
+    server = asgi.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield made

@@ -12,7 +12,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
@@ -20,7 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from persais_core import app as app_module
-from persais_core import errors, logs, reports, settings, sockets
+from persais_core import asgi, errors, logs, reports, settings, sockets
 from persais_core.db import core_migrations
 from persais_core.queue import activity
 from persais_core.security.redact import Redactor
@@ -29,14 +29,6 @@ log = structlog.get_logger(__name__)
 
 
 GARBAGE = 10_000  # objects that are made until the youngest are looked through; a message makes some thousands
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: this process has two of them and one end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def run(
@@ -159,10 +151,10 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _listening(asgi: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+async def _listening(application: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
     """Answer HTTP on a socket while the block lasts; the socket itself stays open for the next release."""
-    config = uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
-    server = _Server(config)
+    config = uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    server = asgi.Server(config)
     # uvicorn closes the socket it is given, and the connections waiting in the original's queue would be lost.
     task = asyncio.create_task(server.serve(sockets=[listener.dup()]))
     try:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from persais_core import asgi
 from persais_core.forges import pages
 
 log = structlog.get_logger(__name__)
@@ -84,7 +85,7 @@ def application(
     ]
     if webhook_secret is not None:
         routes.append(Route("/telegram/webhook", post_update, methods=["POST"]))
-    return Starlette(routes=routes)
+    return asgi.application(routes)
 
 
 def probe(health: Health) -> Starlette:
@@ -93,7 +94,7 @@ def probe(health: Health) -> Starlette:
     Args:
         health: as for `application`.
     """
-    return Starlette(routes=[_health(health, lambda document: document)])
+    return asgi.application([_health(health, lambda document: document)])
 
 
 def public(document: dict[str, Any]) -> dict[str, Any]:

@@ -33,9 +33,9 @@ async def made(person: ChatClient, request: str) -> ChatMessage:
 
 async def said(person: ChatClient, text: str) -> str:
     """Say something and return what is answered."""
-    await person.send(text)
-    # The message a preview began with is changed when it ends; that is no answer.
-    return (await person.wait_for(lambda m: not m.text.startswith("👁 Preview of"))).text
+    asked = await person.send(text)
+    # Messages from before may be changed still: the progress of the change, and what a preview began with.
+    return (await person.wait_for(lambda m: m.id > asked.id)).text
 
 
 async def tried(person: ChatClient, card: ChatMessage) -> ChatMessage:

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import httpx
 import uvicorn
 
-from persais_core import settings
+from persais_core import asgi, settings
 from persais_core.db.embedded import EmbeddedPostgres
 from persais_core.testing import live
 
@@ -28,14 +28,6 @@ SECRET = "s" * 40
 HEADERS = {"X-Telegram-Bot-Api-Secret-Token": SECRET, "Content-Type": "application/json"}
 READY_WITHIN = 120.0  # seconds, with everything starting at once on two cores
 BOT_ID = int(TOKEN.partition(":")[0])
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @dataclass
@@ -79,7 +71,7 @@ class Telegram:
             listening.bind(("127.0.0.1", 0))
             listening.listen(256)
             self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            server = _Server(uvicorn.Config(self, log_config=None, access_log=False, lifespan="off"))
+            server = asgi.Server(uvicorn.Config(self, log_config=None, access_log=False, lifespan="off"))
             task = asyncio.create_task(server.serve(sockets=[listening]))
             try:
                 yield self

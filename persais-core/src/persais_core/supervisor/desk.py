@@ -7,14 +7,15 @@ import contextlib
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+
+from persais_core import asgi
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,17 @@ def keys_of(home: Path, url: str) -> DeskKeys:
     return DeskKeys(key, model_key, token)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the supervisor has them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def served(desk: Desk, listener: socket.socket) -> AsyncIterator[None]:
     """Answer for the stand-ins on a socket while the block lasts; they get a word before the server waits for them."""
     config = uvicorn.Config(
-        Starlette(routes=list(desk.routes)),
+        asgi.application(desk.routes),
         log_config=None,
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=3,
     )
-    server = _Server(config)
+    server = asgi.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield

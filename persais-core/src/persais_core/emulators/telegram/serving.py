@@ -8,18 +8,9 @@ import socket
 from collections.abc import AsyncIterator
 
 import uvicorn
-from starlette.applications import Starlette
 
+from persais_core import asgi
 from persais_core.emulators.telegram.server import TelegramEmulator
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves the signals of the process to whoever runs it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        """Capture none."""
-        yield
 
 
 @contextlib.asynccontextmanager
@@ -38,9 +29,9 @@ async def served(emulator: TelegramEmulator, *, port: int = 0) -> AsyncIterator[
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         listening.listen()
-        app = Starlette(routes=list(emulator.routes))
+        app = asgi.application(emulator.routes)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5)
-        server = _Server(config)
+        server = asgi.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             # No need to wait for the server: the socket is open, so early callers queue.
