@@ -217,13 +217,13 @@ async def test_a_change_that_may_be_merged_is_neither_failed_nor_merged_until_th
     with pytest.raises(errors.ForgeUnavailableError):
         await house.deploy(change)
     waiting = await house.now(change)
-    assert waiting.state is ChangeState.DEPLOYING and "I keep trying" in str(waiting.error)
+    assert waiting.state is ChangeState.DEPLOYING and "I keep trying" in str(waiting.note)
     assert await house.deployments() == []
     house.hub.failures.clear()
     for _ in range(2):  # the second is what a kill just after the first leads to
         await house.deploy(change)
     done = await house.now(change)
-    assert (done.state, done.merge_commit, done.error) == (ChangeState.DEPLOYING, house.hub.main, None)
+    assert (done.state, done.merge_commit, done.note) == (ChangeState.DEPLOYING, house.hub.main, None)
     assert [commit for _, commit in await house.deployments()] == [house.hub.main]
 
 

@@ -271,6 +271,8 @@ class Change(Value):
         unable: why nothing comes of this plan: what the coder said that changed nothing, or what main has become;
             trying again then begins with a new one.
         merge_commit: on main, once it was merged.
+        error: why it failed, for the owner.
+        note: what goes on while it is deployed, for the owner.
         losses: what it drops or binds in the tables, one sentence each; that needs a tap of its own.
         unsandboxed: its code was run without isolation, which everybody who decides on it must see.
         platform: who deploys it, once that was asked for; empty for this computer.
@@ -314,6 +316,7 @@ class Change(Value):
     tokens: int = 0
     cost: float = 0.0
     error: str | None = None
+    note: str | None = None
     losses: tuple[str, ...] = ()
     unsandboxed: bool = False
     platform: str = ""

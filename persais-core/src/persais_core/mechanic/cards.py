@@ -255,8 +255,8 @@ def card(change: Change, *, is_left: bool = False) -> Reply:
         lines.append(f"🔴 {texts.say(language, 'warning-unsandboxed')}")
     if change.cost:
         lines.append(texts.say(language, "card-cost", cost=f"{change.cost:.4f}"))
-    if change.error:
-        lines += ["", texts.line(change.error)]
+    if told := change.error or change.note:
+        lines += ["", texts.line(told)]
     return Reply(text="\n".join(lines), buttons=_buttons(change))
 
 

@@ -74,7 +74,7 @@ async def _known(shop: Workshop, number: int, head: str) -> str | None:
 
 async def _note(shop: Workshop, change: Change, merged: str, *, user_id: int) -> Change:
     async with shop.ledger.changing(change.id) as (session, current):
-        changed = current.model_copy(update={"merge_commit": merged, "error": None})
+        changed = current.model_copy(update={"merge_commit": merged, "note": None})
         await shop.ledger.write(session, changed)
         await shop.deployer.request(session, commit=merged, change_id=change.id)
         audit.record(session, "merged", actor=user_id, subject=f"change {change.id}", commit=merged)

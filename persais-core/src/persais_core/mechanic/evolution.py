@@ -140,7 +140,7 @@ class Evolution:
             if change.merge_commit is None and jobs.is_outage(error) and isinstance(error, errors.PersaisError):
                 cause = self._redactor.text(texts.explain(change.language, error))
                 waiting = texts.say(change.language, "deploy-waits", cause=cause)
-                await self._ledger.write(session, change.model_copy(update={"error": waiting}))
+                await self._ledger.write(session, change.model_copy(update={"note": waiting}))
             return change.merge_commit is not None or jobs.is_outage(error)
 
     async def _fail(self, change_id: int, cause: str) -> None:

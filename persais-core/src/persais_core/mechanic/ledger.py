@@ -266,13 +266,16 @@ class Ledger:
         """Store a change within a transaction of `changing`, with what the chat shows of it.
 
         Returns:
-            What is stored: the change, with the state noted that it ended in, and without what is told for good.
+            What is stored: the change, with the state noted that it ended in, and without what is told for good
+            or goes on no more.
         """
         row = await session.get_one(ChangeRow, change.id)
         if change.state not in ENDED_EARLY:
             change = change.model_copy(update={"ended_in": None})
         elif row.state not in ENDED_EARLY:
             change = change.model_copy(update={"ended_in": ChangeState(row.state)})
+        if change.state is not ChangeState.DEPLOYING:
+            change = change.model_copy(update={"note": None})
         for notice in change.notices:
             place = Lane(chat_id=notice.chat_id, topic_id=notice.topic_id)
             await outbox.show(session, place, cards.abort_told(change, notice.language), key=notice.key)

@@ -34,10 +34,10 @@ async def before_merging(shop: Workshop, change: Change) -> None:
         tree = await shop.repository.merged(main, change.commit)
     except errors.GitError as error:
         raise errors.ChangeError(str(error), key=error.key, **error.values) from error
-    await shop.ledger.update(change.id, error=texts.say(change.language, "recheck-begun"))
+    await shop.ledger.update(change.id, note=texts.say(change.language, "recheck-begun"))
     for migration in await _judge(shop, change, tree, base=main, told="recheck-failed"):
         await _keep(shop, change, migration)
-    await shop.ledger.update(change.id, checked_on=main, error=None)
+    await shop.ledger.update(change.id, checked_on=main, note=None)
 
 
 async def as_merged(shop: Workshop, change: Change, merged: str) -> None:

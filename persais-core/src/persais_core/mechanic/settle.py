@@ -105,7 +105,6 @@ async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment)
             update={
                 "state": ChangeState.DEPLOYED,
                 "buttons": {name: data for name, data in current.buttons.items() if name in cards.SHOWING},
-                "error": None,
                 "stages": current.stages | {"deploying": round(seconds, 2)},
             }
         )
