@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import repositories
 from persais_core.cli import check, sandbox
 
 HONEST = Path(__file__).parent / "honest" / "bot" / "agents" / "habits.py.txt"
@@ -52,6 +53,18 @@ def test_finding_says_line_rule_message_and_what_to_use_instead(tmp_path: Path) 
     plain = run.invoke(check.app, ["--as", "bot/agents/x.py", str(file)])
     assert plain.exit_code == 1
     assert "bot/agents/x.py:3: import: os may not be imported; keep data" in plain.stdout
+
+
+def test_the_owners_lists_of_a_project_elsewhere_are_known_by_its_root(tmp_path: Path) -> None:
+    repositories.commit_all(
+        tmp_path / "project",
+        {"pyproject.toml": "", "bot/__init__.py": "", "allowed.toml": '[modules]\nlinecache = ["getline"]\n'},
+    )
+    file = tmp_path / "x.py"
+    file.write_text('"""X."""\n\nfrom linecache import getline\n\n\ndef f() -> str:\n    return getline("a", 1)\n')
+    asked = ["--as", "bot/agents/x.py", str(file)]
+    assert run.invoke(check.app, asked).exit_code == 1
+    assert run.invoke(check.app, ["--root", str(tmp_path / "project"), *asked]).stdout == "✅ clean\n"
 
 
 def _pipe(place: Path) -> None:
@@ -105,7 +118,9 @@ def test_list_of_paths_is_judged_from_a_file_and_from_stdin(tmp_path: Path) -> N
         assert run.invoke(check.app, ["--paths", broken]).exit_code == 2
 
 
-@pytest.mark.parametrize("arguments", [["--as", "x"], ["--as", "x", "f", "--paths", "y"], ["f"], ["--json"]])
+@pytest.mark.parametrize(
+    "arguments", [["--as", "x"], ["--as", "x", "f", "--paths", "y"], ["--paths", "y", "--root", "z"], ["f"], ["--json"]]
+)
 def test_options_that_do_not_go_together_are_an_error_of_use(arguments: list[str]) -> None:
     assert run.invoke(check.app, arguments).exit_code == 2
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from persais_core.checks.reviewer import bindings
 from persais_core.checks.reviewer.bindings import BUILTINS, ENUMS, NAMED_TUPLE, TYPE_MAKERS, Class
@@ -22,6 +23,7 @@ LOWER_CASE = {
     *("datetime.timedelta", "datetime.timezone", "datetime.tzinfo", "functools.partial", "re.error", "struct.error"),
     "time.struct_time",
 }
+LONGEST = 500  # characters of a type in quotes
 ANNOTATED = {"typing.Annotated", "typing_extensions.Annotated"}
 
 
@@ -125,3 +127,30 @@ def class_in(node: ast.expr, known: Mapping[str, Class], imports: Mapping[str, s
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return known.get(name)
     return None
+
+
+def lines(tree: ast.Module) -> dict[str, int]:
+    """The lines from which on the names at the top of a file can be evaluated.
+
+    An alias may name what stands further down, in quotes or behind `type`; it is of use from there on.
+    """
+    found: dict[str, int] = {}
+    for node in reversed(tree.body):
+        found.update((name, node.lineno) for name in bindings.stored(node))
+    named = {name: set(_quoted(value)) for node in tree.body for name, value in bindings.values(node)}
+    for _ in named:
+        for name, others in named.items():
+            found[name] = max(found.get(name, 0), *(found.get(other, 0) for other in others), 0)
+    return found
+
+
+def _quoted(value: ast.AST | None) -> Iterator[str]:
+    """Names in an alias that are looked up later: those in quotes, and all behind `type X =`."""
+    if value is None or isinstance(value, ast.ClassDef):
+        return
+    is_late = type(value).__name__ == "TypeAlias"
+    for part in ast.walk(value):
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load) and is_late:
+            yield part.id
+        elif isinstance(part, ast.Constant) and isinstance(part.value, str) and len(part.value) < LONGEST:
+            yield from re.findall(r"[^\W\d]\w*", part.value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from persais_core.checks.reviewer import characters
@@ -18,6 +20,8 @@ CLOSED_FIXTURES = {
     *("record_testsuite_property", "record_xml_attribute", "tmp_path_factory", "tmpdir_factory", "doctest_namespace"),
     *("event_loop_policy", "unused_tcp_port_factory", "subtests"),
 }
+
+LATE = 1 << 30  # behind every line
 
 
 class Annotations(Attributes):
@@ -68,12 +72,46 @@ class Annotations(Attributes):
                 self.mention(node)
                 if not self.is_type_name(node):
                     self.refuse(node, "annotation", f"{ast.unparse(node)[:40]} may hold a text; name the type itself")
+                elif self.asked_at is not None and not self.is_there(node, self.asked_at):
+                    text = f"{ast.unparse(node)[:40]} is not there yet when this is made; put it further up"
+                    self.refuse(node, "annotation", text)
             case ast.Constant(value=None) | ast.Constant(value=int()):
                 return
             case ast.Constant() if node.value is ...:
                 return
             case _:
                 self.refuse(node, "annotation", f"{ast.unparse(node)[:40]!r} is no plain type; name the type")
+
+    @contextlib.contextmanager
+    def at_once(self, node: ast.AST, *, is_so: bool = True, is_late: bool = False) -> Iterator[None]:
+        """Read annotations in this block that are evaluated where they stand, or `is_late`: when they are used.
+
+        What is not there then, pydantic looks for again when a model is used first, and among the variables of whoever
+        uses it: any text that one of them holds would be run as code.
+        """
+        line = LATE if is_late else getattr(node, "lineno", 1)
+        outside, self.asked_at = self.asked_at, line if is_so else None
+        yield
+        self.asked_at = outside
+
+    def is_in_model(self) -> bool:
+        """Whether we are in the body of a class whose annotations a library evaluates, as those of a model."""
+        here = next((scope for scope in reversed(self.scopes) if not scope.is_brackets), None)
+        return here is not None and not here.is_function and self.classes[here.owner].is_read
+
+    def is_there(self, node: ast.expr, line: int) -> bool:
+        """Whether what a type is named by is bound for sure when the statement at a line is reached."""
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        name = node.id if isinstance(node, ast.Name) else ""
+        if name in self.absent or line == LATE:
+            return name not in self.absent
+        if any(name == scope.owner or (not scope.is_function and name in scope.kinds) for scope in self.scopes):
+            return True
+        inside = [scope for scope in self.scopes if scope.is_function and not scope.is_brackets]
+        if any(name in scope.names for scope in inside):
+            return False  # made in a function, perhaps later, or on a condition
+        return bool(inside) or self.lines.get(name, 0) <= line
 
     def is_type_name(self, node: ast.Name | ast.Attribute) -> bool:
         """Whether a name in an annotation is a type and can be no text, which would be evaluated."""
@@ -104,9 +142,10 @@ class Annotations(Attributes):
     def type_alias(self, node: Any) -> None:
         """`type X = …`, since Python 3.12: pydantic evaluates it as it does annotations."""
         self.expression(node.name)
-        self.scopes.append(self.type_parameters(node))
-        self.annotation(node.value)
-        self.scopes.pop()
+        with self.at_once(node, is_late=True):
+            self.scopes.append(self.type_parameters(node))
+            self.annotation(node.value)
+            self.scopes.pop()
 
     def type_parameters(self, node: ast.AST) -> Scope:
         """What stands in brackets behind a name since Python 3.12."""

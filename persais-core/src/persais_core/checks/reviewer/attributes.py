@@ -24,6 +24,7 @@ CLOSED_ATTRIBUTES = {
         "model_fields",
         "model_computed_fields",
         "model_construct",
+        "model_parametrized_name",  # names what is then found at the top of the file
         "annotation",
         "rebuild_annotation",
         "return_type",
@@ -32,6 +33,11 @@ CLOSED_ATTRIBUTES = {
     *("configure_mock", "mock_add_spec", "attach_mock"),
     *("wrapped_property", "loggerDict", "get_stack", "print_stack", "traceback", "tb", "eval", "exec"),
     "push_async_exit",  # keeps a turn from ending
+    # of an event loop, however somebody came by one
+    *("subprocess_exec", "subprocess_shell", "run_in_executor", "connect_read_pipe", "connect_write_pipe"),
+    *("create_datagram_endpoint", "create_unix_connection", "create_unix_server", "sendfile", "sock_connect"),
+    *("add_reader", "add_writer", "add_signal_handler", "set_exception_handler", "set_task_factory"),
+    *("set_default_executor", "call_soon_threadsafe", "call_exception_handler", "shutdown_default_executor"),
 }
 LOG_METHODS = {"critical", "debug", "error", "exception", "info", "isEnabledFor", "log", "warning"}
 OPEN_MARKS = {"parametrize", "asyncio", "usefixtures"}

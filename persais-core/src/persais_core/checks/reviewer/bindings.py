@@ -21,6 +21,10 @@ BUILTINS = frozenset({*dir(builtins), "copyright", "credits", "exit", "help", "l
 ERRORS = {name for name, one in vars(builtins).items() if isinstance(one, type) and issubclass(one, BaseException)}
 ENUMS = {f"enum.{name}" for name in ("Enum", "Flag", "IntEnum", "IntFlag", "StrEnum")}
 RECORDS = {"persais_core.Record", "sqlmodel.SQLModel"}
+# Those with fields whose types are evaluated, the values of the bot among them.
+READ = {"pydantic.BaseModel", "typing.NamedTuple", "typing.TypedDict", *RECORDS}
+_VALUES = ("Button", "File", "Message", "Reply", "User")
+READ |= {f"{home}.{name}" for home in ("persais_core", "persais_core.domain.chats") for name in _VALUES}
 TYPE_MAKERS = {"typing.TypeVar", "typing.NewType", "typing.ParamSpec"}
 NAMED_TUPLE = "collections.namedtuple"
 # Protocols ask for names only, and whoever has an abstract class can register strangers with it.
@@ -55,7 +59,8 @@ class Class(NamedTuple):
     `methods` take an instance; `is_guarded` says that there are private attributes; `members` are those of an enum, and
     `is_record` says that its fields become columns, `is_simple` that making one runs next to nothing,
     `is_rooted` that it has nothing from a class of somebody else, `is_solid` that nothing but what was made of it can
-    pass for its instance, `is_generic` that it takes types in brackets, and `is_raised` that it is an error.
+    pass for its instance, `is_generic` that it takes types in brackets, `is_raised` that it is an error, and `is_read`
+    that a library evaluates what its fields are annotated with.
     """
 
     methods: frozenset[str] = frozenset()
@@ -68,6 +73,7 @@ class Class(NamedTuple):
     is_solid: bool = True
     is_generic: bool = False
     is_raised: bool = False
+    is_read: bool = False
 
     @property
     def makes_classes(self) -> bool:
@@ -87,6 +93,7 @@ class Class(NamedTuple):
             self.is_solid and base.is_solid,
             self.is_generic or base.is_generic,
             self.is_raised or base.is_raised,
+            self.is_read or base.is_read,
         )
 
 
@@ -145,6 +152,17 @@ def imported(tree: ast.Module) -> dict[str, str]:
         elif isinstance(node, ast.ImportFrom):
             found.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
     return found
+
+
+def absent(tree: ast.Module) -> set[str]:
+    """Names that are imported under TYPE_CHECKING alone, and so are bound nowhere while the bot runs."""
+    hidden = [one for node in tree.body if isinstance(node, ast.If) for one in ast.walk(node)]
+    inside = {id(one) for one in hidden}
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found[id(node) in inside] |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+    return found[True] - found[False]
 
 
 def stored(*nodes: ast.AST, in_loops: bool = True) -> Iterator[str]:
@@ -252,6 +270,7 @@ def classes(tree: ast.Module, known: Mapping[str, Class]) -> dict[str, Class]:
                 not (full - SOLID - {""}),
                 "typing.Generic" in full or bool(getattr(node, "type_params", ())),
                 bool(full & ERRORS),
+                bool(full & READ),
             )
         )
         bases.setdefault(node.name, set()).update(
@@ -291,6 +310,19 @@ def _is_quick(function: ast.expr) -> bool:
     if isinstance(function, ast.Attribute):
         return function.attr in {"strip", "lower", "upper", "title", "casefold", "__init__", "__post_init__"}
     return isinstance(function, ast.Name) and function.id in BUILTINS
+
+
+def properties(node: ast.ClassDef) -> Iterator[str]:
+    """Names that a class binds by `@property` and by that property's own setters, and by nothing else."""
+    every = Counter(stored(*node.body))
+    made: dict[str, list[str]] = {}
+    for item in node.body:
+        if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            made.setdefault(item.name, []).append("|".join(map(ast.unparse, item.decorator_list)))
+    for name, found in made.items():
+        steps = {f"{name}.setter", f"{name}.deleter"}
+        if len(found) == every[name] and "property" in found[0].split("|") and set(found[1:]) <= steps:
+            yield name
 
 
 def takes_instance(node: Function) -> bool:

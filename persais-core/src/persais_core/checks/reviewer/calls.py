@@ -148,6 +148,14 @@ class Calls(Models):
             and any(map(self.width, node.args[:1]))
         ):
             self.refuse(node, "size", "this width may fill the memory; choose a small one, as min(width, 200)")
+        if (
+            attr == "format"
+            and isinstance(node.func, ast.Attribute)
+            and any(map(self.width, (*node.args, *values_of(node))))
+        ):
+            templates = self.templates.texts(node.func.value, self.variables()) or ()
+            if any(sizes.NESTED_WIDTH.search(text) for text in templates):
+                self.refuse(node, "size", "this width may fill the memory; choose a small one, as min(width, 200)")
         if self.functions == 0 and name == "iter" and len(node.args) > 1:
             self.refuse(node, "size", "this may never end; write the values out")
         match name, node.args:
@@ -171,9 +179,12 @@ class Calls(Models):
 
     def pattern_text(self, node: ast.Call, name: str | None) -> None:
         """The pattern of a call of `re`, where it is known which it is."""
-        given = node.args[:1] or [one.value for one in node.keywords if one.arg == "pattern"]
-        if name in sizes.PATTERNS and given:
+        is_field = name in FIELDS or name == "pydantic.StringConstraints"
+        given = [] if is_field else node.args[:1]
+        given = given or [one.value for one in node.keywords if one.arg == "pattern"]
+        if (name in sizes.PATTERNS or is_field) and given:
             texts = self.templates.texts(given[0], self.variables()) or ()
+            # A model may have its patterns read by `re`, by a setting that a base of another file may bring.
             is_whole = name == "re.fullmatch" or (name == "re.compile" and self.matches_wholly)
             if any(sizes.is_bomb(text, is_whole=is_whole) for text in texts):
                 self.refuse(node, "size", "a text can keep this pattern busy for ever; repeat what is inside once")
@@ -206,7 +217,7 @@ class Calls(Models):
 
     def look_for_quick(self, tree: ast.Module, every: Counter[str]) -> None:
         """Find functions that may be called while the file is imported: they wait for nobody and come to an end."""
-        taken = {*self.modules, *self.names, *BUILTINS}
+        taken, top = {*self.modules, *self.names, *BUILTINS}, set(bindings.stored(tree))
         busy = (ast.While, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom, ast.Lambda, ast.Global)
         for node in tree.body:  # in their order, so that none calls itself
             if not isinstance(node, ast.FunctionDef) or every[node.name] != 1 or node.decorator_list:
@@ -216,6 +227,8 @@ class Calls(Models):
             if taken & bound or any(isinstance(part, (*busy, ast.FunctionDef, ast.ClassDef)) for part in within):
                 continue
             calls = [part for part in within if isinstance(part, ast.Call)]
+            if top & bound and any(self.class_of(one.func) for one in calls):
+                continue  # a model that is made first here would look for its types among these variables
             if all(self.is_harmless(one.func, self.full_name(one.func)) or self.is_reading(one.func) for one in calls):
                 self.quick.add(node.name)
 

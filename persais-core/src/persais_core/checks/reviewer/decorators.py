@@ -14,6 +14,8 @@ from persais_core.checks.reviewer.bindings import Function, stored
 
 NOTES = {"add", "append", "setdefault"}
 WRAPS = "functools.wraps"
+# What has names of its own, so that the first parameter of a wrapper may be another one there.
+SCOPES = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.comprehension)
 
 
 def is_wrapper(node: Function, *, is_called: bool = False) -> bool:
@@ -56,7 +58,7 @@ def keeps_instance(node: Function) -> bool:
         for statement in inner.body
         for part in ast.walk(statement)
         if isinstance(part, ast.Name) and part.id == wrapped
-    ) and not any(isinstance(part, (ast.Lambda, ast.FunctionDef)) for part in ast.walk(inner) if part is not inner)
+    ) and not any(isinstance(part, SCOPES) for part in ast.walk(inner) if part is not inner)
 
 
 def copying(tree: ast.Module) -> Iterator[str]:

@@ -8,10 +8,11 @@ from persais_core.checks.reviewer import bindings, decorators
 from persais_core.checks.reviewer.annotations import CLOSED_FIXTURES
 from persais_core.checks.reviewer.attributes import CLOSED_ATTRIBUTES
 from persais_core.checks.reviewer.bindings import BUILTINS, COMMON
+from persais_core.checks.reviewer.calls import READS
 from persais_core.checks.reviewer.expressions import Expressions
 from persais_core.checks.reviewer.models import SETTINGS
 from persais_core.checks.reviewer.names import FIELDS, PASSES_ON
-from persais_core.checks.reviewer.nodes import bound_by, called, is_literal, kinds_in, set_to
+from persais_core.checks.reviewer.nodes import bound_by, called, is_literal, kept_kinds, kinds_in, set_to
 from persais_core.checks.reviewer.scopes import Scope
 from persais_core.checks.reviewer.templates import FIELD
 
@@ -28,7 +29,13 @@ VALIDATORS = {"pydantic.field_validator", "pydantic.model_validator"}
 OF_CLASSES = {
     *("dataclasses.dataclass", "enum.unique", "functools.total_ordering", "typing.final", "typing.runtime_checkable"),
 }
+# Methods by which an enum makes its members.
+MAKES_MEMBERS = {"__init__", "_generate_next_value_"}
 # What is told how a block ended, and may keep that from going on.
+ON_METHOD = (
+    "list the method in a table, COMMANDS = ((pattern, 'reverse'), …), and choose by it in a match statement, "
+    "or decorate a function of the module"
+)
 EXITS = {"__exit__", "__aexit__"}
 LEAVES_EXIT = {"abc.abstractmethod", "typing.final", "typing.override"}
 # Decorators that leave a method what it is: a function of an instance.
@@ -58,16 +65,22 @@ class Definitions(Expressions):
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         """A function: decorators, defaults and annotations run at import, the body later."""
         self.special(node, node.name, in_class=True)
+        if node.name == "__init_subclass__":  # refused as a whole, and what it does says nothing new
+            return
         for decorator in node.decorator_list:
             self.decorator(decorator)
         owner = self.scopes[-1] if self.scopes and not self.scopes[-1].is_function else None
         if node.name in EXITS and owner:
             self.exit(node)
         inside = self.type_parameters(node)
+        is_read = self.is_in_model() and any(
+            (self.full_name(called(one)) or "").startswith("pydantic.") for one in node.decorator_list
+        )
         self.scopes.append(inside)
         self.arguments(node.args, is_annotated=True)
         if node.returns:
-            self.annotation(node.returns)
+            with self.at_once(node, is_so=is_read):
+                self.annotation(node.returns)
         self.scopes.pop()
         bound = {argument.arg for argument in bindings.parameters(node.args)}
         inside.names |= bound | set(bindings.stored(*node.body))
@@ -94,6 +107,9 @@ class Definitions(Expressions):
         is_awaited = isinstance(node, ast.FunctionDef) or node.name == "__aexit__"
         if others or not (says_no and is_plain and is_awaited):
             self.refuse(node, "except", f"{node.name} swallows nothing here; return None, and catch errors by except")
+        for kept in kept_kinds(node):
+            text = "who knows the class that ends a turn could catch it later; ask it with is, or issubclass(kind, X)"
+            self.refuse(kept, "except", text)
 
     def first(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         """The parameter that a method is called on, when only instances and classes of its class can be that."""
@@ -154,7 +170,8 @@ class Definitions(Expressions):
                 self.refuse(decorator, "decorator", f"@{shown} stands on a function; write a function for it")
             if self.is_wrapper(decorator) and self.classes[node.name].is_guarded:
                 self.refuse(node, "private", f"{node.name} has private attributes; do not pass the class on")
-        around = self.type_parameters(node)
+        with self.at_once(node, is_so=self.classes[node.name].is_read):
+            around = self.type_parameters(node)
         self.scopes.append(around)
         for base in node.bases:
             self.base(base)
@@ -165,6 +182,8 @@ class Definitions(Expressions):
         if kind.is_raised and kind.is_guarded:
             text = f"who ends a block is handed the class of an error, so {node.name} keeps nothing private; "
             self.refuse(node, "private", f"{text}use public attributes")
+        if kind.is_enum:
+            self.enum(node)
         if kind.is_enum and not any(self.is_member(item) for item in node.body):
             self.refuse(node, "class", "an enum has members, as one without makes classes; write them here")
         self.scopes.append(
@@ -181,6 +200,7 @@ class Definitions(Expressions):
                     for item in node.body
                     if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)) and bindings.takes_instance(item)
                 ),
+                properties=frozenset(bindings.properties(node)),
                 is_record=kind.is_record or any(keyword.arg == "table" for keyword in node.keywords),
                 is_dataclass=any(
                     self.full_name(item.func if isinstance(item, ast.Call) else item) == "dataclasses.dataclass"
@@ -190,6 +210,30 @@ class Definitions(Expressions):
         )
         self.class_body(node)
         del self.scopes[-2:]
+
+    def enum(self, node: ast.ClassDef) -> None:
+        """An enum makes its members while the file is imported, and so runs what makes them."""
+        for item in node.body if self.functions == 0 else ():
+            if isinstance(item, ast.FunctionDef) and item.name in MAKES_MEMBERS and not self.is_short(item):
+                self.refuse(item, "import-time", f"{item.name} runs while the file is imported; compute nothing in it")
+        for base in node.bases if self.functions == 0 else ():
+            kind = self.class_of(base)
+            if kind is not None and not kind.is_simple:
+                text = f"what makes a {ast.unparse(base)[:40]} runs while the file is imported; compute nothing there"
+                self.refuse(base, "import-time", text)
+
+    def is_short(self, node: ast.FunctionDef) -> bool:
+        """Whether a function comes to an end soon, as it calls nothing but what may run while a file is imported."""
+        return not any(
+            isinstance(part, ast.While)
+            or (
+                isinstance(part, ast.Call)
+                and not (isinstance(part.func, ast.Attribute) and part.func.attr in {*READS, "__init__"})
+                and not self.is_harmless(part.func, self.full_name(part.func) or "")
+                and self.full_name(part.func) != "super"
+            )
+            for part in ast.walk(node)
+        )
 
     def base(self, node: ast.expr) -> None:
         """One base of a class. What it inherits it may use, so the base must be one that is meant for that."""
@@ -209,7 +253,8 @@ class Definitions(Expressions):
                 node, "class", f"{ast.unparse(node)[:40]} is no base for a class here; hold one in an attribute"
             )
         if isinstance(node, ast.Subscript):
-            self.annotation(node)
+            with self.at_once(node):
+                self.annotation(node)
         else:
             self.mention(node)
 
@@ -306,7 +351,7 @@ class Definitions(Expressions):
         target = node.func if isinstance(node, ast.Call) else node
         name = self.full_name(target)
         if isinstance(target, ast.Attribute) and target.attr in {"setter", "deleter"}:
-            own = self.scopes[-1].methods if self.scopes else ()
+            own = self.scopes[-1].properties if self.scopes else ()
             if isinstance(target.value, ast.Name) and target.value.id in own and target is node:
                 self.mention(target.value)
                 return
@@ -334,9 +379,8 @@ class Definitions(Expressions):
                     self.refuse(node, "decorator", "wraps takes the function and no more: @wraps(function)")
             return
         if name is None or name not in self.allowed.decorators:
-            self.refuse(
-                node, "decorator", f"@{ast.unparse(target)[:60]} may not be used; call the function where needed"
-            )
+            instead = ON_METHOD if self.is_in_class() else "call the function where needed"
+            self.refuse(node, "decorator", f"@{ast.unparse(target)[:60]} may not be used; {instead}")
             return
         if name == "pytest.mark.usefixtures" and not self.names_fixtures(node):
             self.refuse(node, "test", "usefixtures takes the names of fixtures, written out; test with plain values")

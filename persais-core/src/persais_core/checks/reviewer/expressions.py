@@ -120,10 +120,10 @@ class Expressions(Fields):
                 self.refuse(node, "size", "these are too many steps; choose smaller ranges")
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
                 self.loop_names(node)
-                self.pieces(node)
-            case ast.NamedExpr(target=ast.Name(id=name)) if name in self.names and not self.scopes:
+                self.loop(node)
+            case ast.NamedExpr(target=ast.Name(id=name)) if name in self.names and self.is_at_top():
                 self.refuse(node, "shadow", f"{name} is imported; choose another name")
-            case ast.BinOp() if sizes.is_huge(node):
+            case ast.BinOp() if sizes.is_huge(node) or any(map(self.width, sizes.stars(node))):
                 self.refuse(node, "size", "this is too large to compute; choose smaller numbers")
             case ast.FormattedValue() if sizes.is_wide(node) or any(map(self.width, sizes.widths(node))):
                 self.refuse(node, "size", "this width may fill the memory; choose a small one, as min(width, 200)")
@@ -135,6 +135,25 @@ class Expressions(Fields):
         for name in bindings.stored(*(one.target for one in node.generators)):
             if name in self.names or (not self.functions and name in bindings.BUILTINS):
                 self.refuse(node, "shadow", f"{name} already has a meaning here; choose another name")
+
+    def loop(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        """A comprehension: what it goes through first is found outside it, and the rest sees its own names."""
+        first, *more = node.generators
+        self.expression(first.iter)
+        bound = frozenset(bindings.stored(*(one.target for one in node.generators)))
+        self.scopes.append(Scope(is_function=True, names=bound, sure=bound, is_brackets=True))
+        self.expression(first.target)
+        for one in first.ifs:
+            self.expression(one)
+        for other in more:
+            self.pieces(other)
+        for made in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+            self.expression(made)
+        self.scopes.pop()
+
+    def is_at_top(self) -> bool:
+        """Whether we are in no function and no class."""
+        return all(scope.is_brackets for scope in self.scopes)
 
     def is_plain_enum(self) -> bool:
         """Whether cls is an enum, which nobody can inherit from, without private attributes."""
@@ -157,7 +176,7 @@ class Expressions(Fields):
         )
 
     def is_dictionary(self, node: ast.Name) -> bool:
-        """Whether a name stands for a dictionary that is written out at the top of the file."""
+        """Whether a name stands for a dictionary that is written out at the top of the file, and stays as it is."""
         return node.id in self.dictionaries and not any(node.id in scope.names for scope in self.scopes)
 
     def asked(self, test: ast.expr) -> set[str]:
@@ -218,7 +237,8 @@ class Expressions(Fields):
         if self.full_name(node.value) in {"type", "typing.Type"}:
             self.refuse(node, "class", "type[…] makes classes when it is called; name the class")
         self.open_generic(node)
-        self.annotation(node)
+        with self.at_once(node, is_so=self.functions == 0, is_late=True):
+            self.annotation(node)
 
     def passed_on(self, node: ast.expr) -> None:
         """A type as a value. Whoever asks `Box[int]` or `Annotated[Box, …]` for an attribute is answered by `Box`."""

@@ -24,6 +24,7 @@ class Fields(Calls):
             self.refuse(node, "class", "field(…) stands in a dataclass")
         self.mention(node.func)
         self.keywords(node)
+        self.pattern_text(node, name)
         for argument in node.args:
             self.expression(argument)
         for keyword in node.keywords:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 
 from persais_core.checks.reviewer import bindings
+from persais_core.checks.reviewer.aliases import LOWER_CASE
 
 
 def node_tables(tree: ast.Module) -> dict[str, ast.expr]:
@@ -38,4 +39,4 @@ def table_parts(node: ast.expr) -> list[ast.expr]:
 def is_node_kind(full: str) -> bool:
     """Whether a full name is that of a class of `ast`."""
     module, _, name = full.rpartition(".")
-    return module == "ast" and name[:1].isupper()
+    return module == "ast" and (name[:1].isupper() or full in LOWER_CASE)

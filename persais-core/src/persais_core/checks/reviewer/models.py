@@ -160,12 +160,32 @@ class Models(Annotations):
                 self.expression(node)
             case ast.Call(args=[*given], keywords=keywords) if self.full_name(node.func) in MARKS:
                 self.expression(node)
+                if self.full_name(node.func) == "pydantic.PlainSerializer":
+                    self.serializer(node)
                 if len(given) > 1 or any(keyword.arg is None for keyword in keywords):
                     self.refuse(node, "annotation", "name the arguments: PlainSerializer(function, return_type=str)")
             case _:
                 text = f"{ast.unparse(node)[:40]} may not stand in Annotated; write Field(…) or a validator there"
                 self.refuse(node, "annotation", text)
                 self.expression(node)
+
+    def serializer(self, node: ast.Call) -> None:
+        """`PlainSerializer(function)`: what the function says that it returns is evaluated with the model."""
+        if any(one.arg == "return_type" for one in node.keywords):
+            return
+        named = [*node.args[:1], *(one.value for one in node.keywords if one.arg == "func")]
+        for one in named:
+            full = self.full_name(one) or ""
+            if isinstance(one, ast.Lambda) or (full and not full.startswith("bot.")):
+                continue
+            function = self.functions_at_top.get(one.id) if isinstance(one, ast.Name) and not full else None
+            if function is None or any(one.id in scope.names for scope in self.scopes if isinstance(one, ast.Name)):
+                self.refuse(node, "annotation", "say what it returns: PlainSerializer(function, return_type=str)")
+            elif function.returns is not None:
+                outside, self.scopes = self.scopes, []
+                with self.at_once(node):
+                    self.annotation(function.returns)
+                self.scopes = outside
 
     def open_generic(self, node: ast.Subscript) -> None:
         """`Box[…]` as a value. With a type variable it is `Box` again, and what comes in its brackets is evaluated."""

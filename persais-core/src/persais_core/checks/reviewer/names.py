@@ -66,7 +66,7 @@ class Names(ABC):
         self.abroad: dict[str, bindings.Class] = {}  # classes of other files of the project
         self.called_otherwise: dict[str, bindings.Class] = {}  # other names in this file for any of them
         self.supers: set[int] = set()  # where `super()` has a dot behind it
-        self.dictionaries: set[str] = set()  # constants that are plain dictionaries, written out
+        self.dictionaries: set[str] = set()  # those written out at the top that nobody changes
         self.wrappers: dict[str, ast.FunctionDef] = {}  # own decorators
         self.copiers: frozenset[str] = frozenset()  # those of them that copy what a function says of itself
         self.copying: set[int] = set()  # where they do so
@@ -87,6 +87,10 @@ class Names(ABC):
         self.scopes: list[Scope] = []
         self.flows: dict[int, flows.Flow] = {}
         self.flow: flows.Flow | None = None
+        self.absent: frozenset[str] = frozenset()  # imported for those who check types only
+        self.lines: dict[str, int] = {}  # where names at the top are bound first
+        self.functions_at_top: dict[str, ast.FunctionDef] = {}
+        self.asked_at: int | None = None  # the line at which what the annotation that is read names must be there
         self.is_evaluated = True  # whether the annotation that is read may be evaluated by somebody
         self.depth = 0  # how many loops at the top of the file we are in
         self.tried = 0  # how many `try:` we are in
@@ -109,6 +113,8 @@ class Names(ABC):
         """The names of a module that may be used."""
         names = sorted(self.known[module])
         told = f"use {', '.join(names)}"
+        if module == "sqlmodel":
+            told += ", and read records with context.records(Schema).list(...)"
         if len(told) <= LONGEST_OFFER:
             return told
         shown = told[:LONGEST_OFFER].rpartition(", ")[0]
@@ -125,7 +131,10 @@ class Names(ABC):
         """The name of a function or class."""
         is_mangled = not name.endswith("__") and self.is_in_class()
         if name.startswith("__") and not (in_class and (name in self.allowed.methods or is_mangled)):
-            self.refuse(node, "dunder", f"{name} may not be written; do without it")
+            instead = "keep the classes in a tuple or dict" if name == "__init_subclass__" else "do without it"
+            self.refuse(node, "dunder", f"{name} may not be written; {instead}")
+        if name == "model_parametrized_name":
+            self.refuse(node, "class", f"{name} puts a class under any name of this file; leave it out")
         if name.startswith("pytest_"):
             self.refuse(node, "test", f"{name} steers the test run; remove it")
         if name in NEVER_HIDDEN or name == "type":

@@ -86,6 +86,48 @@ def is_foreign(full: str) -> bool:
     return "." in full and not full.startswith("bot.")
 
 
+def kept_kinds(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.Name]:
+    """Where the end of a `with` passes on the class of what ended it, which no other code can name."""
+    given = [*node.args.posonlyargs, *node.args.args]
+    kind = given[1].arg if len(given) > 1 else ""
+    rest = node.args.vararg.arg if node.args.vararg and len(given) < 2 else ""
+    parents = {child: one for one in ast.walk(node) for child in ast.iter_child_nodes(one)}
+    for part in ast.walk(node):
+        if not isinstance(part, ast.Name) or part.id not in {kind, rest} - {""}:
+            continue
+        held: ast.expr = part
+        if part.id == rest:
+            match parents[part]:
+                case ast.Subscript(slice=ast.Constant(value=int(index))) as taken if index > 0 or index < -3:
+                    continue
+                case ast.Subscript(slice=ast.Constant(value=0)) as taken:
+                    held = taken
+        if not _is_asked(held, parents):
+            yield part
+
+
+def _is_asked(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
+    """Whether a class is only asked what it is, or told to the same method of a base."""
+    match parents[node]:
+        case ast.Compare(ops=ops):
+            return all(isinstance(one, (ast.Is, ast.IsNot)) for one in ops)
+        case ast.Call(func=ast.Name(id="issubclass" | "bool" | "any"), args=[first, *_]):
+            return first is node
+        case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=name)):
+            return name in {"__exit__", "__aexit__"}
+        case ast.Starred() as spread:
+            return _is_asked(spread, parents)
+        case ast.Attribute(attr="__name__" | "__qualname__") | ast.FormattedValue():
+            return True
+        case ast.If(test=test) | ast.IfExp(test=test):
+            return test is node
+        case ast.UnaryOp(op=ast.Not()):
+            return True
+        case ast.BoolOp() as parent:
+            return _is_asked(parent, parents)
+    return False
+
+
 def called(node: ast.expr) -> ast.expr:
     """What is called, or the value itself."""
     return node.func if isinstance(node, ast.Call) else node

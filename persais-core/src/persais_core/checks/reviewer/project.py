@@ -9,7 +9,7 @@ import ast
 import os
 import sys
 
-from persais_core.checks.reviewer import aliases, bindings, decorators, kinds, templates
+from persais_core.checks.reviewer import aliases, bindings, decorators, dictionaries, kinds, templates
 
 LOGGERS = {"log", "logger"}  # as everybody calls them, and nobody else may have them
 MAX_READ = 1 << 20  # bytes of a file that something is imported from
@@ -133,5 +133,6 @@ def _called(local: str, made: bindings.Made | None, name: str) -> dict[str, bind
 
 
 def _private(tree: ast.Module) -> frozenset[str]:
-    """What else a file keeps to itself: its loggers, kinds of nodes, and what copies the insides of a function."""
-    return frozenset({*bindings.loggers(tree), *kinds.node_tables(tree), *decorators.copying(tree)})
+    """What else a file keeps to itself: loggers, tables of kinds, and what copies the insides of a function."""
+    tables = {*kinds.node_tables(tree), *dictionaries.asked(tree)}
+    return frozenset({*bindings.loggers(tree), *tables, *decorators.copying(tree)})

@@ -29,6 +29,16 @@ PADS = {"center", "ljust", "rjust", "zfill", "expandtabs"}
 WIDTH = re.compile(r"\d{6,}")
 FIELD_WIDTH = re.compile(r"\{[^{}]*:[^{}]*\d{6,}[^{}]*\}")
 PERCENT_WIDTH = re.compile(r"%[-+ #0]*(?:\d*\.)?\d{6,}")
+PERCENT_STAR = re.compile(r"%[-+ #0]*(?:\*|\d*\.\*)")
+NESTED_WIDTH = re.compile(r"\{[^{}]*:[^{}]*\{")
+STRUCT_WIDTH = re.compile(r"\d{6,}[a-zA-Z?]")
+EXPONENT = re.compile(r"[eE][+-]?\d{5,}")
+# What a text says of a size, by what it is given to.
+SPELLED = {"format": WIDTH, "struct.pack": STRUCT_WIDTH, "struct.Struct": STRUCT_WIDTH}
+SPELLED |= {"operator.mod": PERCENT_WIDTH, "decimal.Decimal": EXPONENT, "fractions.Fraction": EXPONENT}
+# What goes through all it is given before it answers.
+GREEDY = {"list", "tuple", "set", "frozenset", "dict", "sorted", "sum", "max", "min", "math.prod", "math.fsum"}
+GREEDY |= {"collections.Counter", "collections.deque", "statistics.mean", "statistics.median"}
 PATTERNS = {f"re.{name}" for name in ("compile", "match", "search", "fullmatch", "findall", "finditer", "sub", "split")}
 
 
@@ -40,11 +50,40 @@ def of_call(node: ast.Call, name: str | None) -> str:
         return "this much would never end; choose smaller numbers"
     if name in FACTORS and any(found > MOST_FACTORS for found in numbers):
         return "this is too large to compute; choose smaller numbers"
-    if name == "pow" and len(numbers) == 2 and numbers[1] > MOST_POWER:
+    if name in {"pow", "operator.pow"} and len(numbers) == 2 and numbers[1] > MOST_POWER:
         return "this is too large to compute; choose smaller numbers"
     if name == "itertools.product" and _combinations(node) > MOST_TIMES:
         return "these are too many combinations; choose fewer"
+    texts = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, (str, bytes))]
+    texts += [ast.unparse(one) for one in node.args if isinstance(one, ast.JoinedStr)]
+    width = SPELLED.get(name or "")
+    if width and any(width.search(text if isinstance(text, str) else text.decode("latin-1")) for text in texts):
+        return "this fills the memory; choose smaller numbers"
+    is_greedy = name in GREEDY or (attribute == "join" and name is None)
+    if is_greedy and len(node.args) == 1 and is_without_end(node.args[0]):
+        return "this never ends; take some of it by itertools.islice(…)"
     return ""
+
+
+def is_without_end(node: ast.expr) -> bool:
+    """Whether going through something never ends: it counts or repeats for ever, or is made from what does."""
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=given, keywords=named):
+            if name in {"count", "cycle"}:
+                return isinstance(node.func, ast.Name) or ast.unparse(node.func) == f"itertools.{name}"
+            if name == "repeat":
+                return len(given) == 1 and not named and ast.unparse(node.func) in {"repeat", "itertools.repeat"}
+            if name in {"map", "filter", "enumerate", "accumulate", "chain", "zip"} and given:
+                inside = [is_without_end(one) for one in (given[1:] if name in {"map", "filter"} else given)]
+                return any(inside) if name in {"chain", "enumerate", "accumulate"} else bool(inside) and all(inside)
+        case ast.GeneratorExp(generators=[first, *_]):
+            return is_without_end(first.iter)
+    return False
+
+
+def is_for_ever(node: ast.For) -> bool:
+    """Whether a loop goes through what never ends, and has no way out."""
+    return is_without_end(node.iter) and not _leaves(node)
 
 
 def _combinations(node: ast.Call) -> int:
@@ -72,6 +111,14 @@ def widths(node: ast.FormattedValue) -> list[ast.expr]:
     """The widths and other parts of how a field of an f-string is filled in that are computed."""
     parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
     return [part.value for part in parts if isinstance(part, ast.FormattedValue)]
+
+
+def stars(node: ast.BinOp) -> list[ast.expr]:
+    """What `"%*d" % (width, number)` takes for widths, and whatever else is filled in there."""
+    text = node.left.value if isinstance(node.left, ast.Constant) and isinstance(node.op, ast.Mod) else None
+    if not isinstance(text, str) or not PERCENT_STAR.search(text):
+        return []
+    return node.right.elts[:-1] if isinstance(node.right, ast.Tuple) else [node.right]
 
 
 def grown(tree: ast.AST) -> Iterator[str]:
@@ -197,9 +244,14 @@ def number(node: ast.expr) -> int | None:
 
 def is_endless(node: ast.While) -> bool:
     """Whether a loop has no way out: not by a condition, nor a statement in it, nor from outside."""
-    leaves = (ast.Break, ast.Return, ast.Raise, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
     is_true = isinstance(node.test, ast.Constant) and bool(node.test.value)
-    return is_true and not any(isinstance(part, (*leaves, ast.Assert)) for part in ast.walk(node))
+    return is_true and not _leaves(node)
+
+
+def _leaves(node: ast.stmt) -> bool:
+    """Whether there is a way out of a loop."""
+    leaves = (ast.Break, ast.Return, ast.Raise, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    return any(isinstance(part, (*leaves, ast.Assert)) for part in ast.walk(node))
 
 
 def is_bomb(text: object, *, is_whole: bool = False) -> bool:

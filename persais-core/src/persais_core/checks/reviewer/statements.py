@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from persais_core.checks.reviewer import bindings, kinds, sizes
-from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, SQL_OPERATORS, STARTS
+from persais_core.checks.reviewer.attributes import CALLED_WHERE_TAKEN, CLOSED_ATTRIBUTES, SQL_OPERATORS, STARTS
 from persais_core.checks.reviewer.bindings import BUILTINS
 from persais_core.checks.reviewer.calls import FILLS, OF_INSTANCES
 from persais_core.checks.reviewer.definitions import Definitions
@@ -153,7 +153,11 @@ class Reader(Definitions):
                 self.tried -= 1
             case ast.While() if not self.tried and sizes.is_endless(node):
                 self.refuse(node, "size", "this loop never ends; give it a condition, or leave it by break")
-            case ast.For() if sizes.turns(node, self.templates.top) > sizes.MOST_TIMES or sizes.doubles(node):
+            case ast.For() if (
+                sizes.is_for_ever(node)
+                or sizes.turns(node, self.templates.top) > sizes.MOST_TIMES
+                or sizes.doubles(node)
+            ):
                 self.refuse(node, "size", "this takes too many steps, or too long ones; choose smaller ranges")
                 self.pieces(node)
             case ast.With() | ast.AsyncWith() | ast.For() | ast.AsyncFor() | ast.While():
@@ -193,7 +197,10 @@ class Reader(Definitions):
         scope = self.scopes[-1] if self.scopes else None
         # What is said of a variable in a function is evaluated by nobody.
         self.is_evaluated = not (scope and scope.is_function)
-        self.annotation(node.annotation)
+        is_part = scope is not None and scope.is_dataclass  # perhaps of a model, which looks into it
+        is_asked = self.is_evaluated and (self.is_in_model() or is_part)
+        with self.at_once(node, is_so=is_asked, is_late=not self.is_in_model()):
+            self.annotation(node.annotation)
         self.is_evaluated = True
         self.expression(node.target)
         if scope and not scope.is_function:
@@ -254,11 +261,16 @@ class Reader(Definitions):
             is_of_column = name in SQL_OPERATORS and not kinds.is_node_kind(self.full_name(node.cls) or "")
             if name in {*CALLED_WHERE_TAKEN, *STARTS, *OF_INSTANCES} or (is_of_column and self.has_records()):
                 self.refuse(node, "match", f"{name} may not be taken out of a value; name what you need")
-        if node.patterns and not self.is_plain_class(node.cls):
+        if node.patterns and not (self.is_plain_class(node.cls) and not self.names_doors(node.cls)):
             self.refuse(node, "match", "give the names of the attributes: `case X(name=found)`")
         self.mention(node.cls)
         for inner in (*node.patterns, *node.kwd_patterns):
             self.pieces(ast.copy_location(ast.match_case(inner, None, []), inner))
+
+    def names_doors(self, node: ast.expr) -> bool:
+        """Whether strangers can pass for instances of a class of the file, which may name what is closed on them."""
+        kind = self.classes.get(node.id) if isinstance(node, ast.Name) else None
+        return kind is not None and not kind.is_solid and bool(self.fields & CLOSED_ATTRIBUTES)
 
     def is_plain_class(self, node: ast.expr) -> bool:
         """Whether a name in a pattern is a builtin or a class of the file, and nothing else."""

@@ -15,6 +15,7 @@ from persais_core.checks.reviewer import (
     aliases,
     bindings,
     decorators,
+    dictionaries,
     enums,
     flows,
     kinds,
@@ -43,17 +44,20 @@ class Surroundings(Names):
             value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
             if value is not None and self.is_plain(value):
                 self.constants |= {name for name in bound_by(node) if every[name] == 1}
-                if isinstance(value, ast.Dict):
-                    self.dictionaries |= {name for name in bound_by(node) if every[name] == 1}
+        self.absent = frozenset(bindings.absent(tree))
+        self.lines = aliases.lines(tree)
         for node in tree.body:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and every[node.name] == 1:
                 self.defined.add(node.name)
+            if isinstance(node, ast.FunctionDef):
+                self.functions_at_top[node.name] = node
             if isinstance(node, ast.FunctionDef) and every[node.name] == 1:
                 if decorators.is_wrapper(node):
                     self.wrappers[node.name] = node
                     self.copying |= {id(one) for one in decorators.copies(node)}
                 if [self.full_name(one) for one in node.decorator_list] == ["functools.singledispatch"]:
                     self.dispatchers.add(node.name)
+        self.dictionaries = {name for name in dictionaries.unchanged(tree, self.is_class) if every[name] == 1}
         tables = kinds.node_tables(tree)
         self.kinds, self.kind_tables = frozenset(tables), {id(table) for table in tables.values()}
         self.copiers = frozenset(decorators.copying(tree))
@@ -157,6 +161,13 @@ class Surroundings(Names):
             case ast.Name(id=name):
                 return name in self.constants or is_foreign(full)
         return False
+
+    def is_class(self, node: ast.expr) -> bool:
+        """Whether a name at the top of the file stands for a class: a builtin, a library's or one of the project."""
+        if isinstance(node, ast.Name) and node.id in self.shared:
+            return node.id in self.types
+        full = self.full_name(node) or ""
+        return bool(full) and self.project.names_type(full)
 
     def has_stand_ins(self) -> bool:
         """Whether the file makes objects that pass for instances of any class."""
