@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from persais_core import errors
 from persais_core.domain.chats import Language, Message, Reply
 from persais_core.tools.base import Context, Tool
+
+READ_ONCE = ("name", "title", "emoji", "keywords")
+"""What an agent is reached by and listed as, taken from its class when the bot starts."""
 
 
 class Agent:
@@ -45,6 +48,12 @@ class Agent:
         if not self.prompt:
             raise errors.AgentError(f"agent {self.name} has neither a prompt nor a reply method")
         return Reply(text=await context.ask(message.text, system=self.prompt, tools=self.tools))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # An agent that called itself otherwise later, or answered to other words, would get what others are sent.
+        if name in READ_ONCE:
+            raise errors.AgentError(f"agent {self.name} sets its {name}; write it out in the class")
+        super().__setattr__(name, value)
 
     @classmethod
     def called(cls, language: Language) -> str:

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from persais_core.agents import broken
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -66,9 +68,10 @@ class Begun:
         Raises:
             TimeoutError: it took longer, and is neither waited for nor over yet: call `end`.
             RuntimeError: it cancelled itself, or raised what would end more than itself.
+            Exception: what it raised, in a class that holds none of its code.
         """
         with self.noting():
-            task = asyncio.get_running_loop().create_task(work)
+            task = asyncio.get_running_loop().create_task(_told(work))
         try:
             done, _ = await asyncio.wait({task}, timeout=seconds)
         except asyncio.CancelledError:
@@ -100,6 +103,15 @@ class Begun:
             task.cancel()
         if wishes:
             asyncio.get_running_loop().call_later(self._pause, self._ask_to_end, wishes - 1, context=Context())
+
+
+async def _told(work: Coroutine[Any, Any, T]) -> T:
+    """Run an agent's code; what it raises is asked for its words here, where its code may run."""
+    try:
+        return await work
+    except Exception as error:
+        told = broken.plain(error)
+    raise told  # here, where nothing is being handled: the agent's own error would hang on it otherwise
 
 
 class _Led(Coroutine[Any, Any, T]):
@@ -152,15 +164,26 @@ def _maker(loop: asyncio.AbstractEventLoop) -> Begun | None:
     return noting if isinstance(noting, Begun) else None
 
 
-@contextlib.contextmanager
-def aside() -> Iterator[Begun | None]:
-    """Note nothing in this block, which is ours; yields where things are noted outside of it."""
-    outside = _maker(asyncio.get_running_loop())
+def here() -> Begun | None:
+    """Where tasks are noted that would be made now."""
+    return _maker(asyncio.get_running_loop())
+
+
+async def aside(work: Coroutine[Any, Any, T]) -> T:
+    """Do our own work on an agent's behalf, and note nothing that it makes.
+
+    It is a task of its own. Else an agent that resumes by hand what it should await could leave it in the middle, with
+    a connection in its hands, and go on itself where nothing is noted.
+    """
     before = _noting.set(_ASIDE)
     try:
-        yield outside
+        task = asyncio.get_running_loop().create_task(work)
     finally:
         _noting.reset(before)
+    try:
+        return await task
+    finally:
+        task.cancel()  # of no account where it is done
 
 
 def _install(loop: asyncio.AbstractEventLoop) -> None:

@@ -98,14 +98,15 @@ class TurnContext(StoreContext):
         messages: list[Said] = [("system", known)] if known else []
         messages += [*self._history, ("user", prompt)]
         booking = Booking(purpose="answer", user_id=self._user_id, turn_id=self.turn.id, agent=self._agent)
-        with begun.aside() as outside:
-            return await self._models.ask(
-                messages,
-                booking,
-                tools=[_bound(tool, given or self, outside) for tool in tools],
-                optional_tools=[bind(tool, self, ends=True) for tool in around.ends],
-                options=around.options,
-            )
+        outside = begun.here()
+        asking = self._models.ask(
+            messages,
+            booking,
+            tools=[_bound(tool, given or self, outside) for tool in tools],
+            optional_tools=[bind(tool, self, ends=True) for tool in around.ends],
+            options=around.options,
+        )
+        return await begun.aside(asking)
 
 
 def _bound(tool: Tool, context: Context, outside: begun.Begun | None) -> StructuredTool:
@@ -161,27 +162,22 @@ def _kept(inner: Records[R], turn: TurnContext) -> Records[R]:
 
         async def add(self, record: R) -> R:
             turn._still()
-            with begun.aside():
-                return await inner.add(record)
+            return await begun.aside(inner.add(record))
 
         async def get(self, id: int) -> R | None:
             turn._still()
-            with begun.aside():
-                return await inner.get(id)
+            return await begun.aside(inner.get(id))
 
         async def list(self, *, limit: int = 100) -> Sequence[R]:
             turn._still()
-            with begun.aside():
-                return await inner.list(limit=limit)
+            return await begun.aside(inner.list(limit=limit))
 
         async def save(self, record: R) -> R:
             turn._still()
-            with begun.aside():
-                return await inner.save(record)
+            return await begun.aside(inner.save(record))
 
         async def delete(self, id: int) -> bool:
             turn._still()
-            with begun.aside():
-                return await inner.delete(id)
+            return await begun.aside(inner.delete(id))
 
     return Kept()

@@ -12,11 +12,15 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from persais_core import errors
-from persais_core.agents.base import Agent
+from persais_core.agents.base import READ_ONCE, Agent
 from persais_core.domain import names
+
+OURS = ("called", "purpose", "__setattr__", "__getattribute__")
+"""Methods that the bot calls for everybody's lists, whoever is answered: one agent's code may not stand in them."""
 
 
 def load(root: Path) -> list[Agent]:
@@ -62,8 +66,6 @@ def _made(kind: type[Agent], file: str) -> Agent:
         agent = kind()
     except Exception as error:  # as above: the constructor is the project's code
         raise errors.AgentError(f"{where} cannot be made: {error}") from error
-    if changed := sorted(told.keys() & vars(agent).keys()):
-        raise errors.AgentError(f"{where} sets its {changed[0]} when it is made; write it out in the class")
     for name, value in told.items():
         setattr(kind, name, value)
     return agent
@@ -75,9 +77,10 @@ def _told(kind: type[Agent], where: str) -> dict[str, Any]:
     Raises:
         AgentError: something of it is no plain value, or cannot be used.
     """
-    name, title, emoji, keywords = (
-        inspect.getattr_static(kind, attribute) for attribute in ("name", "title", "emoji", "keywords")
-    )
+    for ours in OURS:
+        if inspect.getattr_static(kind, ours) is not inspect.getattr_static(Agent, ours):
+            raise errors.AgentError(f"{where}: {ours} is asked by the bot for every list; call yours by another name")
+    name, title, emoji, keywords = (inspect.getattr_static(kind, attribute) for attribute in READ_ONCE)
     if type(name) is not str:
         raise errors.AgentError(f"{where}: its name is no plain str; write it out")
     if not name:
@@ -95,7 +98,7 @@ def _told(kind: type[Agent], where: str) -> dict[str, Any]:
     if not isinstance(keywords, tuple | list) or not _are_plain(keywords):
         raise errors.AgentError(f"{where}: its keywords are no tuple of plain str; write them out")
     titles = {language: " ".join(text.split()) for language, text in title.items()}
-    return {"name": name, "title": titles, "emoji": emoji, "keywords": tuple(keywords)}
+    return {"name": name, "title": MappingProxyType(titles), "emoji": emoji, "keywords": tuple(keywords)}
 
 
 def _are_plain(values: Iterable[object]) -> bool:
