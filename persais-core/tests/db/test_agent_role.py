@@ -27,7 +27,7 @@ from persais_core.db import (
 )
 from persais_core.db.engine import Database
 from persais_core.db.records import Record
-from persais_core.domain.changes import FieldSpec, Part
+from persais_core.domain.plans import FieldSpec, Part
 from persais_core.templates import engine
 
 TABLE = "agent_letters"

@@ -136,16 +136,23 @@ PAIRS: list[tuple[str, Sequence[Any], Sequence[Any], list[Mapping[str, Any]]]] =
 ]  # fmt: skip
 
 
+def begun(
+    url: str, before: Sequence[Any], after: Sequence[Any], records: list[Mapping[str, Any]]
+) -> tuple[Schema, Schema, app_sql.Migration]:
+    """A table with records in the database: the tables now, those that are wanted, and the way there."""
+    wanted = tables.declared({NOTES: after})
+    tables.make(url, tables.declared({NOTES: before}))
+    tables.add(url, NOTES, *records)
+    with psycopg.connect(url) as connection:
+        now = app_schema.observe(connection)
+    return now, wanted, app_sql.write(app_steps.difference(now, wanted), tag=tables.TAG)
+
+
 @pytest.mark.parametrize(("before", "after", "records"), [p[1:] for p in PAIRS], ids=[p[0] for p in PAIRS])
 def test_up_and_down_and_up_again_keep_every_value(
     own_url: str, before: Sequence[Any], after: Sequence[Any], records: list[Mapping[str, Any]]
 ) -> None:
-    wanted = tables.declared({NOTES: after})
-    tables.make(own_url, tables.declared({NOTES: before}))
-    tables.add(own_url, NOTES, *records)
-    with psycopg.connect(own_url) as connection:
-        now = app_schema.observe(connection)
-    migration = app_sql.write(app_steps.difference(now, wanted), tag=tables.TAG)
+    now, wanted, migration = begun(own_url, before, after, records)
     assert migration.operations
     assert app_proof.prove(own_url, now, wanted, migration) == len(records)
     with psycopg.connect(own_url) as connection:
@@ -259,12 +266,7 @@ def test_the_attic_is_emptied_after_thirty_days_and_not_before(own_url: str) -> 
 def test_what_does_not_go_with_the_records_is_said_without_a_word_of_them(
     own_url: str, before: Sequence[Any], after: Sequence[Any], records: list[Mapping[str, Any]], said: str
 ) -> None:
-    wanted = tables.declared({NOTES: after})
-    tables.make(own_url, tables.declared({NOTES: before}))
-    tables.add(own_url, NOTES, *records)
-    with psycopg.connect(own_url) as connection:
-        now = app_schema.observe(connection)
-    migration = app_sql.write(app_steps.difference(now, wanted), tag=tables.TAG)
+    now, wanted, migration = begun(own_url, before, after, records)
     with pytest.raises(app_proof.ProofError, match=said) as refused:
         app_proof.prove(own_url, now, wanted, migration)
     assert "secret" not in str(refused.value)

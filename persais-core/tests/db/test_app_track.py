@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from persais_core.db import app_migrations, app_schema, app_track
 from persais_core.db.app_schema import Schema
 from persais_core.db.app_sql import Migration
 from persais_core.db.engine import Database
-from persais_core.domain.changes import FieldSpec, Part
+from persais_core.domain.plans import FieldSpec, Part
 from persais_core.templates import engine, projects
 
 NOTES = "agent_notes"
@@ -32,11 +31,8 @@ def notes(*columns: Any) -> Schema:
 
 
 @pytest.fixture
-async def track(own_url: str) -> AsyncIterator[Database]:
-    made = Database(own_url)
-    await made.open()
-    yield made
-    await made.close()
+def track(own_database: Database) -> Database:
+    return own_database
 
 
 async def plan(track: Database, change: int, migration: Migration) -> None:

@@ -5,7 +5,8 @@ taken from. What comes back is a document that is read like a stranger's; from t
 from the tables of today, their SQL, and the proof of it on a scratch database. The SQL that was proven is handed to
 whoever asked, to be stored and run as it is.
 
-Only tables that the changed files speak of are looked at: what else differs is not this change's doing.
+Only tables that the changed files speak of are looked at: what else differs is not this change's doing. What would be
+lost in them is held against the schemas as they were: what they did not name either was left by an earlier change.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import psycopg
@@ -90,8 +91,57 @@ async def propose(
     written = [base.read(subject, path).decode("utf-8", "replace") for path in paths if path in subject.written]
     former = {table for path in paths for table in TABLE.findall(subject.former.get(path, ""))}
     spoken_of = former | {table for text in written for table in TABLE.findall(text)}
+    url = subject.database_url
     wanted = await render(subject.root, subject.scratch, subject.sandbox, seconds=seconds)
-    return await asyncio.to_thread(_prove, subject.database_url, wanted, spoken_of, former, proves)
+    now = await asyncio.to_thread(_observe, url, wanted)
+    steps = app_steps.difference(now, wanted, only=spoken_of, droppable=former, renames=_renames(subject, now, former))
+    if any(step.is_lossy for step in steps) and subject.former:
+        left = await _left(subject, now, spoken_of, seconds)
+        steps = tuple(step.model_copy(update={"is_left": _about(step) in left}) for step in steps)
+    # Names what is kept aside, so that a day can be read from it and no other change has the same.
+    tag = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}_{secrets.token_hex(2)}"
+    migration = app_sql.write(steps, tag=tag)
+    proven = steps and proves
+    return migration, await asyncio.to_thread(app_proof.prove, url, now, wanted, migration) if proven else 0
+
+
+def _renames(subject: base.Subject, now: app_schema.Schema, former: Collection[str]) -> list[app_steps.Rename]:
+    """The renames of the plan, each with its table: the one of its schema's that has the field.
+
+    Raises:
+        SchemaError: the schema has tables, but none with that field.
+    """
+    found = []
+    for rename in subject.renames:
+        named = sorted({*TABLE.findall(subject.former.get(rename.path, ""))} & {*former})
+        there = [table for name in named if (table := now.table(name)) is not None]
+        fitting = [table.name for table in there if table.column(rename.before) is not None]
+        # Where no table has it, `difference` says so; where there is no table yet, nothing is in it.
+        for name in fitting[:1] or [table.name for table in there[:1]]:
+            found.append(app_steps.Rename(table=name, before=rename.before, after=rename.after))
+    return found
+
+
+async def _left(
+    subject: base.Subject, now: app_schema.Schema, spoken_of: Collection[str], seconds: float
+) -> set[tuple[str, ...]]:
+    """What would be dropped or bound by the schemas as they were before this change, too."""
+    scratch = subject.scratch / "former"
+    scratch.mkdir(mode=0o711, exist_ok=True)
+    instead = {path: subject.former.get(path) for path in changed_schemas(subject)}
+    try:
+        before = await render(subject.root, scratch, subject.sandbox, seconds=seconds, instead=instead)
+        steps = app_steps.difference(now, before, only=spoken_of)
+    except app_schema.SchemaError:
+        return set()  # they could not be read even then, so all of it counts as this change's
+    finally:
+        await sandbox.remove_tree(scratch)
+    return {_about(step) for step in steps if step.is_lossy}
+
+
+def _about(step: app_steps.Operation) -> tuple[str, ...]:
+    """What tells a step from another, apart from how it is written."""
+    return step.kind, step.table, step.column, step.detail
 
 
 async def _keep(subject: base.Subject, migration: app_sql.Migration) -> None:
@@ -102,14 +152,20 @@ async def _keep(subject: base.Subject, migration: app_sql.Migration) -> None:
 def _summary(migration: app_sql.Migration, rows: int) -> str:
     if not migration.operations:
         return "the tables stay as they are"
+    left = "".join(f"; left by an earlier change: {step.sentence}" for step in migration.left)
     if migration.losses:
-        return "; ".join(step.sentence for step in migration.losses)
-    steps = base.count(len(migration.operations), "step", "steps")
-    return f"{steps}, nothing is lost; tried with {base.count(rows, 'record', 'records')}"
+        return "; ".join(step.sentence for step in migration.losses) + left
+    steps = base.count(len(migration.operations) - len(migration.left), "step", "steps")
+    return f"{steps}, nothing is lost; tried with {base.count(rows, 'record', 'records')}{left}"
 
 
 async def render(
-    root: Path, scratch: Path, box: sandbox.Sandbox | None, *, seconds: float = SECONDS
+    root: Path,
+    scratch: Path,
+    box: sandbox.Sandbox | None,
+    *,
+    seconds: float = SECONDS,
+    instead: Mapping[str, str | None] | None = None,
 ) -> app_schema.Schema:
     """What the schemas of a project declare, without importing them in this process.
 
@@ -119,6 +175,7 @@ async def render(
         box: where they are imported. None: in a plain child process, which is enough for code that was approved and
             that this process is about to run itself.
         seconds: wall clock.
+        instead: the text of files that are to be another one, by path; None for those that are not to be there.
 
     Raises:
         SchemaError: they cannot be imported, or declare something that cannot be stored.
@@ -127,6 +184,11 @@ async def render(
     tree = scratch / "schemas"
     await asyncio.to_thread(sandbox.copy_tree, root, tree)
     tree = tree.resolve()
+    for path, text in (instead or {}).items():
+        (tree / path).unlink(missing_ok=True)
+        if text is not None:
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_text(text, "utf-8")
     (tree / declare.REPORT).unlink(missing_ok=True)
     command = processes.Command(
         argv=(sys.executable, "-I", "-m", PROGRAM, str(tree)),
@@ -161,10 +223,13 @@ def _cause(raw: bytes) -> str | None:
     return None if cause is None else " ".join(str(cause).split())[: base.MAX_FINDING]
 
 
-def _prove(
-    url: str, wanted: app_schema.Schema, spoken_of: Collection[str], former: Collection[str], proves: bool
-) -> tuple[app_sql.Migration, int]:
-    """The migration to the schemas, and with how many records it was proven."""
+def _observe(url: str, wanted: app_schema.Schema) -> app_schema.Schema:
+    """The tables of today. Blocks.
+
+    Raises:
+        SchemaError: a table that the schemas declare is not the bot's.
+        DatabaseError: the database does not answer.
+    """
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             now = app_schema.observe(connection)
@@ -175,8 +240,4 @@ def _prove(
                     )
     except psycopg.Error as error:
         raise errors.DatabaseError(f"the database does not answer: {str(error).strip().splitlines()[0]}") from error
-    steps = app_steps.difference(now, wanted, only=spoken_of, droppable=former)
-    # Names what is kept aside, so that a day can be read from it and no other change has the same.
-    tag = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}_{secrets.token_hex(2)}"
-    migration = app_sql.write(steps, tag=tag)
-    return migration, app_proof.prove(url, now, wanted, migration) if steps and proves else 0
+    return now

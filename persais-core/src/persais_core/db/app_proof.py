@@ -199,6 +199,7 @@ def _structure(copy: psycopg.Connection[Any]) -> dict[str, Table]:
             "indexes": tuple(sorted(table.indexes, key=lambda part: part.name)),
             "uniques": tuple(sorted(table.uniques, key=lambda part: part.name)),
             "foreign_keys": tuple(sorted(table.foreign_keys, key=lambda part: part.name)),
+            "carries": tuple(sorted(table.carries, key=lambda carry: carry.trigger)),
         }
         found[table.name] = table.model_copy(update=parts)
     return found

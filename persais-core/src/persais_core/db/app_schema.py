@@ -33,8 +33,8 @@ _PLAIN = {
     "time with time zone": "time with time zone",
 }  # fmt: skip
 """Types without a size: as SQLAlchemy writes them, and as Postgres shows them."""
-TYPES = frozenset({*_PLAIN.values(), "vector"})
-"""Names of the types on our list, without their sizes."""
+CARRY = "persais_carry_"
+"""Begins the name of a trigger that keeps two columns the same."""
 ENUMS = "public."
 """Stands before the name of an enum where the type of a column is told."""
 COUNTED = frozenset({"smallint", "integer", "bigint"})
@@ -96,12 +96,34 @@ class ForeignKey(Value):
     on_delete: Literal["NO ACTION", "RESTRICT", "CASCADE", "SET NULL"] = "NO ACTION"
 
 
+class Carry(Value):
+    """Two columns of one table that hold the same: one that was renamed, and the one that takes its place.
+
+    A trigger of that table keeps them so while both are there, whichever of them is written.
+
+    Args:
+        before: the column that was renamed.
+        after: the column by its new name.
+        fill: what `after` gets, as JSON, where nothing was given for either and it must not be empty.
+    """
+
+    before: str
+    after: str
+    fill: str | None = None
+
+    @property
+    def trigger(self) -> str:
+        """Name of its trigger; what it is about stands in the trigger's arguments."""
+        return CARRY + hashlib.sha256(f"{self.before} {self.after}".encode()).hexdigest()[:12]
+
+
 class Table(Value):
     """One table.
 
     Args:
         key: columns of its primary key.
         key_name: of the primary key.
+        carries: columns that were renamed; only of a table that was observed.
         others: names of indexes that cannot be written as an `Index`; they go where the table goes.
     """
 
@@ -112,6 +134,7 @@ class Table(Value):
     indexes: tuple[Index, ...] = ()
     uniques: tuple[Unique, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    carries: tuple[Carry, ...] = ()
     others: tuple[str, ...] = ()
 
     @property
@@ -213,6 +236,11 @@ from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_class t on t.
 where k.contype = 'f' and c.relnamespace = 'public'::regnamespace and c.relname like 'agent\\_%'
 order by c.relname, k.conname
 """
+_CARRIES = """
+select c.relname, t.tgargs from pg_trigger t join pg_class c on c.oid = t.tgrelid
+where c.relnamespace = 'public'::regnamespace and c.relname like 'agent\\_%' and t.tgname like 'persais\\_carry\\_%'
+order by c.relname, t.tgname
+"""
 _ENUMS = """
 select y.typname, array(select enumlabel from pg_enum e where e.enumtypid = y.oid order by enumsortorder)::text[]
 from pg_type y where y.typtype = 'e' and y.typnamespace = 'public'::regnamespace order by y.typname
@@ -266,6 +294,10 @@ def observe(connection: psycopg.Connection[Any]) -> Schema:
                 }
             )
         )
+    carries: dict[str, list[Carry]] = {}
+    for table, told in connection.execute(_CARRIES):
+        before, after, *fill = bytes(told).decode().split("\0")[:-1]
+        carries.setdefault(table, []).append(Carry(before=before, after=after, fill=fill[0] if fill else None))
     return Schema(
         tables=tuple(
             Table(
@@ -276,6 +308,7 @@ def observe(connection: psycopg.Connection[Any]) -> Schema:
                 indexes=tuple(indexes.get(name, ())),
                 uniques=tuple(uniques.get(name, ())),
                 foreign_keys=tuple(references.get(name, ())),
+                carries=tuple(carries.get(name, ())),
                 others=tuple(others.get(name, ())),
             )
             for name, found in columns.items()

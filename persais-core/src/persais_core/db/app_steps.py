@@ -4,17 +4,22 @@ A step is safe when the release that serves now and the next one can both work a
 and wait for a tap of their own and until the next release is confirmed. So a field that goes takes two steps: first the
 older and the newer release may both leave it out, and much later it goes.
 
+A field that is called otherwise from now on is such a field and a new one, as the tables see it. Told of it, the steps
+carry what is in the one over to the other, and keep the two the same until the old one goes: so both releases read all
+that either has written, and going back loses nothing.
+
 A table that nobody declares is left alone unless the caller says that it was declared before: it may be another
 program's.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from persais_core.db import app_schema
-from persais_core.db.app_schema import Column, Default, ForeignKey, Index, Schema, Table, Unique
+from persais_core.db.app_schema import Carry, Column, Default, ForeignKey, Index, Schema, Table, Unique
 from persais_core.domain.chats import Value
 
 WIDENS = {
@@ -24,9 +29,9 @@ WIDENS = {
 """Changes of a type after which every old value is still there as it was."""
 
 Kind = Literal[
-    "add-enum", "add-label", "drop-foreign-key", "drop-unique", "drop-index", "add-table", "add-column", "allow-empty",
-    "set-default", "ease-column", "widen-type", "add-index", "add-unique", "add-foreign-key", "change-type",
-    "forbid-empty", "drop-column", "drop-table",
+    "add-enum", "add-label", "drop-foreign-key", "drop-unique", "drop-index", "add-table", "add-column", "carry-over",
+    "part-fields", "allow-empty", "set-default", "ease-column", "widen-type", "add-index", "add-unique",
+    "add-foreign-key", "change-type", "forbid-empty", "drop-column", "drop-table",
 ]  # fmt: skip
 
 SENTENCES: Mapping[str, str] = {
@@ -34,6 +39,8 @@ SENTENCES: Mapping[str, str] = {
     "add-label": "the type {name} learns the word {detail}",
     "add-table": "the table {table} is made",
     "add-column": "{table} gets the field {column} ({detail})",
+    "carry-over": "{table}: the field {column} takes the place of {detail}, with what is in it",
+    "part-fields": "{table}: the fields {detail} are not kept the same any more",
     "allow-empty": "{table}: the field {column} may be empty from now on",
     "set-default": "{table}: the field {column} gets a default",
     "ease-column": "{table}: the field {column} need not be given any more",
@@ -63,6 +70,11 @@ class Operation(Value):
         made: the table that is made.
         gone: the table that goes.
         part: the index, constraint or reference that comes or goes.
+        there: the column that takes another one's place, where the table had it all the time.
+        carry: the two columns that are kept the same from now on.
+        carries: those that are not any more.
+        twin: name of the column that has the same in it, and stays.
+        is_left: an earlier change wanted it, and nobody has tapped for it yet; this change is not the cause.
         key: primary key of the table, by which values kept aside are found again.
     """
 
@@ -77,6 +89,11 @@ class Operation(Value):
     made: Table | None = None
     gone: Table | None = None
     part: Index | Unique | ForeignKey | None = None
+    there: Column | None = None
+    carry: Carry | None = None
+    carries: tuple[Carry, ...] = ()
+    twin: str = ""
+    is_left: bool = False
     key: tuple[str, ...] = ()
 
     @property
@@ -101,15 +118,28 @@ class Operation(Value):
         return SENTENCES[self.kind].format(**self.values)
 
 
+class Rename(Value):
+    """One field that is called otherwise from now on."""
+
+    table: str
+    before: str
+    after: str
+
+
 _ORDER: Sequence[Kind] = (
-    "add-enum", "add-label", "drop-foreign-key", "drop-unique", "drop-index", "add-table", "add-column", "allow-empty",
-    "set-default", "ease-column", "widen-type", "add-index", "change-type", "forbid-empty", "add-unique",
-    "add-foreign-key", "drop-column", "drop-table",
+    "add-enum", "add-label", "drop-foreign-key", "drop-unique", "drop-index", "add-table", "add-column", "carry-over",
+    "part-fields", "allow-empty", "set-default", "ease-column", "widen-type", "add-index", "change-type",
+    "forbid-empty", "add-unique", "add-foreign-key", "drop-column", "drop-table",
 )  # fmt: skip
 
 
 def difference(
-    now: Schema, wanted: Schema, *, only: Collection[str] | None = None, droppable: Collection[str] = ()
+    now: Schema,
+    wanted: Schema,
+    *,
+    only: Collection[str] | None = None,
+    droppable: Collection[str] = (),
+    renames: Collection[Rename] = (),
 ) -> tuple[Operation, ...]:
     """The steps that make what is there into what is wanted, safe ones first, in an order that works.
 
@@ -120,10 +150,11 @@ def difference(
         wanted: from `read`.
         only: names of the tables to look at; all where not given.
         droppable: tables that were declared until now, and so go when they are not declared any more.
+        renames: fields that are called otherwise from now on; those of tables that are not there have nothing in them.
 
     Raises:
         SchemaError: the way cannot be gone: a primary key would change, a field that must not be empty has no value for
-            the records that are there, a name is taken.
+            the records that are there, a name is taken, a field that is renamed is not there or has another type.
     """
     looked_at = [table for table in _by_reference(wanted) if only is None or table.name in only]
     steps = [*_enum_steps(now, wanted, {column.type for table in looked_at for column in table.columns})]
@@ -132,7 +163,7 @@ def difference(
         if before is None:
             steps.append(Operation(kind="add-table", table=table.name, made=table))
         else:
-            steps += _table_steps(before, table, now)
+            steps += _table_steps(before, table, now, [item for item in renames if item.table == table.name])
     steps += [
         Operation(kind="drop-table", is_lossy=True, table=table.name, gone=table)
         for table in now.tables
@@ -173,7 +204,7 @@ def _by_reference(schema: Schema) -> list[Table]:
     return order
 
 
-def _table_steps(before: Table, after: Table, now: Schema) -> Iterator[Operation]:
+def _table_steps(before: Table, after: Table, now: Schema, renames: Sequence[Rename]) -> Iterator[Operation]:
     table = after.name
     if before.key != after.key:
         raise app_schema.SchemaError(f"the primary key of {table} cannot be changed; make another table")
@@ -181,10 +212,21 @@ def _table_steps(before: Table, after: Table, now: Schema) -> Iterator[Operation
     def step(kind: Kind, **values: Any) -> Operation:
         return Operation(kind=kind, table=table, key=before.key, **values)
 
+    carried = {item.after: _carry_over(step, before, after, item, now) for item in renames}
+    yield from carried.values()
+    ends = [carry for item in carried.values() for carry in item.carries]
+    for carry in before.carries:
+        if after.column(carry.before) and after.column(carry.after) and carry not in ends:
+            yield step("part-fields", carries=(carry,), detail=f"{carry.before}, {carry.after}")
     added = set()
     for column in after.columns:
         old = before.column(column.name)
-        if old is None:
+        if column.name in carried:
+            if old is None:
+                added.add(column.name)
+                bare = column.model_copy(update={"nullable": True, "fill": None})
+                yield step("add-column", new=bare, detail=column.type)
+        elif old is None:
             if column.sequence or (not column.nullable and column.default is None and column.fill is None):
                 raise app_schema.SchemaError(
                     f"{table}.{column.name}: the records that are there have no value for it; "
@@ -196,10 +238,75 @@ def _table_steps(before: Table, after: Table, now: Schema) -> Iterator[Operation
             yield from _column_steps(step, old, column)
     for old in before.columns:
         if after.column(old.name) is None:
+            if replaced := next((item for item in carried.values() if item.old and item.old.name == old.name), None):
+                yield _drop_column(step, _let_go(old), before, after, now, replaced)
+                continue
             if not old.nullable and old.default is None and old.sequence is None:
                 yield step("ease-column", old=old, new=old.model_copy(update={"default": zero(old, now)}))
-            yield step("drop-column", is_lossy=True, old=old.model_copy(update={"fill": zero(old, now)}))
-    yield from _part_steps(step, before, after, added)
+            yield _drop_column(step, old, before, after, now)
+    yield from _part_steps(step, before, after, added, {item.before: item.after for item in renames})
+
+
+def _carry_over(step: Callable[..., Operation], before: Table, after: Table, rename: Rename, now: Schema) -> Operation:
+    """The step that fills a renamed column from the old one, once the two are found to go together."""
+    where = f"{rename.before} of {after.name} is to be called {rename.after}"
+    old, new, there = before.column(rename.before), after.column(rename.after), before.column(rename.after)
+    if old is None:
+        raise app_schema.SchemaError(f"{where}, but the table has no field {rename.before}; take its real name")
+    if after.column(rename.before) is not None:
+        raise app_schema.SchemaError(f"{where}, but the schema still has {rename.before}; take that out")
+    if new is None:
+        raise app_schema.SchemaError(f"{where}, but the schema has no field {rename.after}; add it")
+    if old.sequence or new.sequence:
+        raise app_schema.SchemaError(f"{where}, but it is counted up by the database; leave its name")
+    # With more room only where what does not fit the old column is sure to be told from what does.
+    if old.type != new.type and (old.type == "real" or not _is_wider(old.type, new.type)):
+        raise app_schema.SchemaError(f"{where}, but it was {old.type} and would be {new.type}; leave its type")
+    if new.default is not None:
+        raise app_schema.SchemaError(f"{where}; give it no server default, since that would hide what is to be carried")
+    if old.nullable and not new.nullable and new.fill is None:
+        raise app_schema.SchemaError(f"{where}, and may be empty until now; allow None for it, or give it a default")
+    linked = tuple(carry for carry in before.carries if {carry.before, carry.after} == {rename.before, rename.after})
+    if there is not None and (not linked or there.type != new.type):
+        raise app_schema.SchemaError(
+            f"{where}, but the table still has an older field of that name; take another name for it"
+        )
+    carry = Carry(before=old.name, after=new.name, fill=None if new.nullable else _as_json(new))
+    old = old.model_copy(update={"fill": zero(old, now)})
+    return step("carry-over", old=old, new=new, there=there, carry=carry, carries=linked, detail=old.name)
+
+
+def _as_json(column: Column) -> str | None:
+    """What fills a column, as JSON."""
+    if column.fill is None:
+        return None
+    if column.type.startswith("json"):
+        return column.fill.text
+    return json.dumps("now" if column.fill.is_now else column.fill.text)
+
+
+def _let_go(column: Column) -> Column:
+    """A column after another one has taken its place: the trigger fills it, so nothing else does."""
+    return column.model_copy(update={"nullable": True, "default": None})
+
+
+def _drop_column(
+    step: Callable[..., Operation],
+    old: Column,
+    before: Table,
+    after: Table,
+    now: Schema,
+    replaced: Operation | None = None,
+) -> Operation:
+    """The step that drops a column, and with it what keeps it the same as another."""
+    carries = [carry for carry in before.carries if old.name in {carry.before, carry.after}]
+    if replaced is not None and replaced.carry is not None:
+        carries = [*(carry for carry in carries if carry not in replaced.carries), replaced.carry]
+    others = [carry.after if carry.before == old.name else carry.before for carry in carries]
+    staying = [column for name in others if (column := after.column(name)) is not None]
+    twin = next((column.name for column in staying if column.type == old.type), "")
+    old = old.model_copy(update={"fill": zero(old, now)})
+    return step("drop-column", is_lossy=True, old=old, carries=tuple(carries), twin=twin)
 
 
 def _column_steps(step: Callable[..., Operation], old: Column, new: Column) -> Iterator[Operation]:
@@ -223,7 +330,11 @@ def _is_wider(old: str, new: str) -> bool:
 
 
 def _part_steps(
-    step: Callable[..., Operation], before: Table, after: Table, added: Collection[str]
+    step: Callable[..., Operation],
+    before: Table,
+    after: Table,
+    added: Collection[str],
+    renamed: Mapping[str, str],
 ) -> Iterator[Operation]:
     """Indexes, unique constraints and references, told apart by what they are about and not by name."""
     unique = {True: _covered(after, unique=True), False: _covered(after, unique=False)}
@@ -239,8 +350,10 @@ def _part_steps(
             continue
         # Rows that are there have no value in a new column that may be empty, so they cannot collide.
         empty = {column.name for column in after.columns if column.name in added and column.nullable}
+        empty -= set(renamed.values())
+        was_kept = any(tuple(renamed.get(name, name) for name in names) == part.columns for names in was_unique[True])
         kind = "add-unique" if is_unique else "add-index"
-        is_lossy = is_unique and not empty & set(part.columns)
+        is_lossy = is_unique and not was_kept and not empty & set(part.columns)
         yield step(kind, is_lossy=is_lossy, name=part.name, part=part, detail=", ".join(part.columns))
 
     def about(reference: ForeignKey) -> tuple[object, ...]:

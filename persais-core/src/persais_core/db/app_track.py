@@ -57,7 +57,8 @@ class Stored(Value):
 
     Args:
         state: planned, applied, reverted or failed.
-        steps: (text id, values) of each step, for the bot's languages.
+        steps: (text id, values) of each step that the change is the cause of, for the bot's languages.
+        left: the same of those that an earlier change has left to be done.
         actor: who allowed it, of a lossy one.
     """
 
@@ -67,6 +68,7 @@ class Stored(Value):
     is_lossy: bool
     state: str
     steps: tuple[tuple[str, dict[str, str]], ...]
+    left: tuple[tuple[str, dict[str, str]], ...] = ()
     up_sql: str
     down_sql: str
     actor: int | None
@@ -100,7 +102,7 @@ async def plan(session: AsyncSession, change_id: int, migration: app_sql.Migrati
                     change_id=change_id,
                     is_lossy=is_lossy,
                     tag=script.tag,
-                    steps=[{"text": step.text_id, "values": step.values} for step in steps],
+                    steps=[{"text": step.text_id, "values": step.values, "left": step.is_left} for step in steps],
                     up_sql=script.up,
                     down_sql=script.down,
                     again_sql=script.again,
@@ -130,12 +132,31 @@ def _value(row: AppMigration) -> Stored:
         commit=row.commit,
         is_lossy=row.is_lossy,
         state=row.state,
-        steps=tuple((step["text"], step["values"]) for step in row.steps),
+        steps=tuple((step["text"], step["values"]) for step in row.steps if not step.get("left")),
+        left=tuple((step["text"], step["values"]) for step in row.steps if step.get("left")),
         up_sql=row.up_sql,
         down_sql=row.down_sql,
         actor=row.actor,
         error=row.error,
     )
+
+
+async def cause_of(session: AsyncSession, change_id: int, text: str, values: dict[str, str]) -> int | None:
+    """The latest change before another one that was itself the cause of a step, and did not come to it."""
+    from sqlalchemy import func, select
+    from sqlmodel import col
+
+    from persais_core.db.tables.tracks import AppMigration
+
+    step = [{"text": text, "values": values, "left": False}]
+    query = select(func.max(AppMigration.change_id)).where(
+        col(AppMigration.change_id) < change_id,
+        col(AppMigration.is_lossy),
+        col(AppMigration.state) != "applied",
+        col(AppMigration.steps).contains(step),
+    )
+    found: int | None = (await session.execute(query)).scalar_one_or_none()
+    return found
 
 
 async def allow(session: AsyncSession, change_id: int, *, actor: int) -> bool:

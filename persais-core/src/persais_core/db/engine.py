@@ -2,9 +2,9 @@
 
 SQLAlchemy's for work in several steps, psycopg's for what is done in one statement (most of what a message needs, and
 LangGraph's checkpoints), Procrastinate's for the queue, and one of another login for what agents do (`agent_pool`). The
-queue and the checkpoints live in schemas of their own,
-which are found by the role's search path (set once by `core_migrations.prepare`), since poolers refuse start-up
-options. No pool asks a connection whether it lives before each use; see `liveness`.
+queue and the checkpoints live in schemas of their own, which are found by the role's search path (set once by
+`core_migrations.prepare`), since poolers refuse start-up options. No pool asks a connection whether it lives before
+each use; see `liveness`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.pq import PipelineStatus
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_dumps
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import event, text
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
 from persais_core import errors
 from persais_core.db import agent_pool, liveness, stored_json
 from persais_core.db.records import Record
+from persais_core.db.user_records import UserRecords
 
 if TYPE_CHECKING:
     from procrastinate import PsycopgConnector
-    from psycopg import AsyncConnection
-    from psycopg_pool import AsyncConnectionPool
-    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-
-    from persais_core.db.user_records import UserRecords
 
 R = TypeVar("R", bound=Record)
 
@@ -58,10 +64,6 @@ class Database:
         Raises:
             DatabaseError: nobody answers at the address, or it refuses the password.
         """
-        from psycopg.rows import dict_row
-        from sqlalchemy import text
-        from sqlalchemy.exc import SQLAlchemyError
-
         self._engine = self._make_engine(sqlalchemy_url(self.url), TABLE_CONNECTIONS)
         try:
             async with self._engine.connect() as connection:
@@ -97,9 +99,6 @@ class Database:
 
     async def answers(self) -> bool:
         """Whether the server answers now."""
-        from sqlalchemy import text
-        from sqlalchemy.exc import SQLAlchemyError
-
         if self._engine is None:
             return False
         try:
@@ -112,8 +111,6 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """One transaction: committed at the end of the block, rolled back if it raises."""
-        from sqlalchemy.ext.asyncio import AsyncSession
-
         if self._engine is None:
             raise errors.DatabaseError("the database is not open")
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
@@ -148,7 +145,7 @@ class Database:
 
         Its queries are one statement each; without `configure` each would be wrapped in a transaction.
         """
-        from procrastinate import PsycopgConnector
+        from procrastinate import PsycopgConnector  # takes longer than the rest, and only a worker needs it
 
         return PsycopgConnector(
             conninfo=self.direct_url,
@@ -160,16 +157,13 @@ class Database:
 
     def _pool(self, **options: Any) -> AsyncConnectionPool[Any]:
         """A psycopg pool that asks a connection whether it lives only where there is a reason to doubt it."""
-        from psycopg import OperationalError
-        from psycopg.pq import PipelineStatus
-        from psycopg_pool import AsyncConnectionPool
 
         async def check(connection: AsyncConnection[Any]) -> None:
             if connection.info.pipeline_status != PipelineStatus.OFF:
                 # Whoever had it was cancelled in the middle of a pipeline, as an aborted change is: nothing asked on
                 # it would be answered any more. Closed, it is replaced by the pool.
                 await connection.close()
-                raise OperationalError("the connection was left in the middle of a pipeline")
+                raise psycopg.OperationalError("the connection was left in the middle of a pipeline")
             if not self._doubts.about(connection):
                 return
             try:
@@ -186,8 +180,6 @@ class Database:
 
     def _make_engine(self, address: str, connections: int) -> AsyncEngine:
         """An engine with so many connections at most; two of them are kept while nobody needs them."""
-        from sqlalchemy.ext.asyncio import create_async_engine
-
         made = create_async_engine(
             address,
             pool_size=2,
@@ -202,23 +194,18 @@ class Database:
 
     def _replace_dead(self, engine: AsyncEngine) -> None:
         """Have the engine ask a connection whether it lives only where there is a reason to doubt it."""
-        from psycopg import Error
-        from sqlalchemy import event
-        from sqlalchemy.exc import InvalidatePoolError
 
         def check(taken: Any, *_: object) -> None:
             try:
                 if self._doubts.about(taken.driver_connection):
                     engine.dialect.do_ping(taken)
-            except Error as error:
+            except psycopg.Error as error:
                 raise InvalidatePoolError from error
 
         event.listen(engine.sync_engine, "checkout", check)
 
     def records(self, schema: type[R], user_id: int) -> UserRecords[R]:
         """The records of one schema that belong to one user."""
-        from persais_core.db.user_records import UserRecords
-
         return UserRecords(self.agents, schema, user_id)
 
 
@@ -231,8 +218,6 @@ def sqlalchemy_url(url: str) -> str:
 
 
 async def _set_json(connection: AsyncConnection[Any]) -> None:
-    from psycopg.types.json import set_json_dumps
-
     set_json_dumps(stored_json.dumps, connection)
 
 

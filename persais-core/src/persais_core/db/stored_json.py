@@ -11,6 +11,8 @@ import json
 import re
 from typing import Any
 
+from persais_core.domain.chats import storable
+
 NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # the escape, and not a backslash before these letters
 
 
@@ -23,4 +25,4 @@ def dumps(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if "\\u0000" in text:
         text = NUL.sub(r"\1", text)
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else storable(text)

@@ -3,8 +3,9 @@
 Nothing that somebody else wrote stands in it but names, types and literals that `app_document.read` let pass, and those
 are quoted here. What is written here is what is proven, stored and run, to the letter.
 
-`definitions` writes what defines a table, `attic` what moves something out of the way and back, `steps` joins them to
-one function for each kind of step, and here they become the scripts of a whole change.
+`definitions` writes what defines a table, `attic` what moves something out of the way and back, `carrying` what keeps
+two columns the same, `steps` joins them to one function for each kind of step, and here they become the scripts of a
+whole change.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from psycopg import sql
 
 from persais_core.db.app_schema import Schema
 from persais_core.db.app_sql.attic import ATTIC, KEPT_DAYS, needs_attic, purge
+from persais_core.db.app_sql.carrying import FUNCTION, couple
 from persais_core.db.app_sql.definitions import UNSEEN, add_reference, create_enum, create_part, create_table
 from persais_core.db.app_sql.steps import STEPS
 from persais_core.db.app_steps import Operation
@@ -58,8 +60,13 @@ class Migration(Value):
 
     @property
     def losses(self) -> tuple[Operation, ...]:
-        """The steps that lose or bind data."""
-        return tuple(operation for operation in self.operations if operation.is_lossy)
+        """The steps of this change that lose or bind data."""
+        return tuple(step for step in self.operations if step.is_lossy and not step.is_left)
+
+    @property
+    def left(self) -> tuple[Operation, ...]:
+        """The steps that do so too, and that an earlier change has left."""
+        return tuple(step for step in self.operations if step.is_lossy and step.is_left)
 
 
 def write(operations: Sequence[Operation], *, tag: str) -> Migration:
@@ -96,7 +103,7 @@ def create(schema: Schema) -> tuple[str, str]:
     """The SQL that makes all tables of a schema anew, for a copy that is thrown away.
 
     Returns:
-        Tables with their columns; then indexes, constraints and references, the latter without a look at the rows.
+        Tables with their columns; then indexes, constraints, references without a look at the rows, and triggers.
     """
     first: list[sql.Composable] = []
     second: list[sql.Composable] = []
@@ -107,4 +114,6 @@ def create(schema: Schema) -> tuple[str, str]:
         second += [create_part(table.name, part) for part in table.parts]
     for table in schema.tables:
         second += [add_reference(table.name, item, UNSEEN) for item in table.foreign_keys]
+        if table.carries:
+            second += [FUNCTION, *(couple(table.name, carry) for carry in table.carries)]
     return _text(first), _text(second)

@@ -109,13 +109,16 @@ def stash_column(table: str, column: str, key: Sequence[str], tag: str, side: Si
     ]
 
 
-def fetch_column(table: str, column: str, key: Sequence[str], tag: str, side: Side = "") -> Statements:
-    """Give the rows that are still there their old values again."""
+def fetch_column(
+    table: str, column: str, key: Sequence[str], tag: str, side: Side = "", then: Statements | None = None
+) -> Statements:
+    """Give the rows that are still there their old values again; `then` comes before those are thrown away."""
     kept = kept_as(table, tag, column, side)
     return [
         sql.SQL("update {} t set {} = k.{} from attic.{} k where {}").format(
             in_public(table), sql.Identifier(column), sql.Identifier(column), sql.Identifier(kept), same_row(key)
         ),
+        *(then or ()),
         *throw_away(kept),
     ]
 

@@ -17,6 +17,7 @@ from persais_core.db.app_sql.attic import (
     stash_table,
     throw_away,
 )
+from persais_core.db.app_sql.carrying import FUNCTION, couple, uncouple
 from persais_core.db.app_sql.definitions import (
     UNSEEN,
     Statements,
@@ -86,10 +87,50 @@ def _add_column(step: Operation, tag: str) -> _Step:
     return up, down, [*up, *fetch_column(step.table, step.column, step.key, tag)]
 
 
+def _carry_over(step: Operation, tag: str) -> _Step:
+    assert step.old and step.new and step.carry
+    table, old, new = step.table, step.old, step.new
+    before, after = sql.Identifier(old.name), sql.Identifier(new.name)
+    up: Statements = [FUNCTION, *(uncouple(table, carry) for carry in step.carries)]
+    # What is there already is of an earlier "up", and what does not fit the old column is only there.
+    up.append(
+        sql.SQL("update {0} set {2} = {1} where {1} is not null and {2}::text is distinct from {1}::text").format(
+            in_public(table), before, after
+        )
+    )
+    down: Statements = [uncouple(table, step.carry)]
+    if not new.nullable:
+        if new.fill is not None:
+            up.append(_fill_empty(table, new.name, new.fill))
+        up.append(alter_column(table, new.name, "set not null"))
+        if step.there is None or step.there.nullable:
+            down.append(alter_column(table, new.name, "drop not null"))
+    if old.default is not None:
+        up.append(set_default(table, old.name, None))
+        down.append(set_default(table, old.name, old.default))
+    if not old.nullable:
+        up.append(alter_column(table, old.name, "drop not null"))
+        if old.fill is not None:  # for what is empty by its new name, or does not fit
+            down.append(_fill_empty(table, old.name, old.fill))
+        down.append(alter_column(table, old.name, "set not null"))
+    up.append(couple(table, step.carry))
+    down += [couple(table, carry) for carry in step.carries]
+    return up, down, None
+
+
+def _part_fields(step: Operation, tag: str) -> _Step:
+    return (
+        [uncouple(step.table, carry) for carry in step.carries],
+        [FUNCTION, *(couple(step.table, carry) for carry in step.carries)],
+        None,
+    )
+
+
 def _drop_column(step: Operation, tag: str) -> _Step:
     assert step.old
     old = step.old
     up = [
+        *(uncouple(step.table, carry) for carry in step.carries),
         *stash_column(step.table, step.column, step.key, tag),
         sql.SQL("alter table {} drop column {}").format(in_public(step.table), sql.Identifier(step.column)),
     ]
@@ -98,9 +139,27 @@ def _drop_column(step: Operation, tag: str) -> _Step:
     bare = old.model_copy(update={"sequence": None})
     down = [
         sql.SQL("alter table {} add column {}").format(in_public(step.table), column_line(bare, default)),
-        *fetch_column(step.table, step.column, step.key, tag),
+        *fetch_column(step.table, step.column, step.key, tag, then=_from_twin(step, tag)),
     ]
+    if step.carries:
+        down += [FUNCTION, *(couple(step.table, carry) for carry in step.carries)]
     return up, down, None
+
+
+def _from_twin(step: Operation, tag: str) -> Statements:
+    """Give a column that comes back what was written meanwhile into the one that took its place."""
+    if not step.twin:
+        return []
+    column, twin = sql.Identifier(step.column), sql.Identifier(step.twin)
+    fetched = sql.SQL("update {0} t set {1} = t.{2} where t.{1}::text is distinct from t.{2}::text").format(
+        in_public(step.table), column, twin
+    )
+    if any(carry.fill is not None for carry in step.carries):
+        # One that was empty has a value by its new name only, since that may not be empty.
+        fetched += sql.SQL(" and (t.{} is not null or not exists (select from attic.{} k where {}))").format(
+            column, sql.Identifier(kept_as(step.table, tag, step.column)), same_row(step.key)
+        )
+    return [fetched]
 
 
 def _allow_empty(step: Operation, tag: str) -> _Step:
@@ -238,6 +297,8 @@ STEPS = {
     "add-label": _add_label,
     "add-table": _add_table,
     "add-column": _add_column,
+    "carry-over": _carry_over,
+    "part-fields": _part_fields,
     "allow-empty": _allow_empty,
     "set-default": _change_default,
     "ease-column": _change_default,
