@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Language = Literal["en", "ru"]
 Origin = Literal["person", "hook", "schedule"]
 """Where a turn comes from: somebody wrote or tapped, another program called, or a time came."""
+LOCAL_PERSON = 1000001
+"""Id of the person at this computer, who speaks in the local chat where Telegram's is not used."""
 # Also in other letters than a chat service takes for a command: who writes /эхо means one. No paths, no numbers.
 _COMMAND = re.compile(r"/(?P<word>[^\W\d_]\w{0,63})(?:@(?P<whose>\w{1,64}))?(?:\s+|\Z)")
+_BIGINT = 2**63
+
+
+def storable(text: str) -> str:
+    """A text without what Postgres cannot store: U+0000 is left out, half of a surrogate pair becomes a question mark.
+
+    Anybody may send such text, and models and agents may write it; a statement that is refused for it would cost more.
+    """
+    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def number(value: Any) -> int | None:
+    """A number from outside that Postgres can store as `bigint`; None for any other value."""
+    fits = isinstance(value, int) and not isinstance(value, bool) and -_BIGINT <= value < _BIGINT
+    return value if fits else None
 
 
 class Value(BaseModel):
     """Base of all domain values: frozen, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed; pydantic's own would take any name, and store it.
+
+        Raises:
+            TypeError: there is no field of such a name.
+        """
+        if unknown := sorted((update or {}).keys() - type(self).model_fields.keys()):
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(unknown)}")
+        return super().model_copy(update=update, deep=deep)
 
 
 class User(Value):

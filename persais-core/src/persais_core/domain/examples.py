@@ -159,31 +159,46 @@ def parse(text: str, agent: str) -> Examples:
 
     path = path_of(agent)
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        raise ExamplesError(f"{path} has more than {MAX_BYTES // 1000} kB; take some examples out")
+        raise _too_large(path)
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             # A reference to a reference is how a small file gets as large as the memory.
             if isinstance(event, yaml.AliasEvent):
-                raise ExamplesError(f"{path} uses references (&, *); write each text out")
+                told = f"{path} uses references (&, *); write each text out"
+                raise ExamplesError(told, key="examples-references", path=path)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:  # the reader's time grows with the square of it
-                raise ExamplesError(f"{path} is no YAML of examples: lists lie in lists, {depth} deep")
+                told = f"{path} is no YAML of examples: lists lie in lists, {depth} deep"
+                raise ExamplesError(told, key="examples-deep", path=path)
         value = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ExamplesError(f"{path} is no YAML: {line}{error.problem}") from None
+        raise _no_yaml(path, f"{line}{error.problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ExamplesError(f"{path} is no YAML: {str(error).partition(chr(10))[0]}") from None
+        raise _no_yaml(path, str(error).partition("\n")[0]) from None
     if not isinstance(value, dict) or set(value) != {"agent", "examples"}:
-        raise ExamplesError(f"{path} must hold `agent:` and `examples:`, and nothing else")
+        told = f"{path} must hold `agent:` and `examples:`, and nothing else"
+        raise ExamplesError(told, key="examples-shape", path=path)
     try:
         read = Examples.model_validate(value)
     except ValidationError as error:
-        raise ExamplesError(f"{path}: {_reason(error)}") from None
+        cause = _reason(error)
+        raise ExamplesError(f"{path}: {cause}", key="examples-wrong", path=path, cause=cause) from None
     if read.agent != agent:
-        raise ExamplesError(f"{path} says that it is about {read.agent}; a file is named after its agent")
+        told = f"{path} says that it is about {read.agent}; a file is named after its agent"
+        raise ExamplesError(told, key="examples-elsewhere", path=path, agent=read.agent)
     return read
+
+
+def _too_large(path: str) -> ExamplesError:
+    size = str(MAX_BYTES // 1000)
+    told = f"{path} has more than {size} kB; take some examples out"
+    return ExamplesError(told, key="examples-too-large", path=path, size=size)
+
+
+def _no_yaml(path: str, cause: str) -> ExamplesError:
+    return ExamplesError(f"{path} is no YAML: {cause}", key="examples-no-yaml", path=path, cause=cause)
 
 
 def text_of(kept: Examples) -> str:
@@ -208,7 +223,12 @@ def text_of(kept: Examples) -> str:
     document = {"agent": kept.agent, "examples": rows}
     text: str = yaml.dump(document, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=8 * MAX_TEXT)
     if len(text.encode()) > MAX_BYTES:
-        raise ExamplesError(f"{kept.path} would have more than {MAX_BYTES // 1000} kB; take some examples out first")
+        raise ExamplesError(
+            f"{kept.path} would have more than {MAX_BYTES // 1000} kB; take some examples out first",
+            key="examples-large",
+            path=kept.path,
+            size=str(MAX_BYTES // 1000),
+        )
     return text
 
 
@@ -231,7 +251,7 @@ def read(root: Path, path: str) -> Examples:
     with os.fdopen(place, "rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise ExamplesError(f"{path} has more than {MAX_BYTES // 1000} kB; take some examples out")
+        raise _too_large(path)
     try:
         return parse(raw.decode(), name[1])
     except UnicodeDecodeError:
