@@ -15,6 +15,7 @@ from persais_core.domain.chats import Lane, Reply
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from persais_core.queue import claims, outbox
 from persais_core.queue.outbox import Claimed, Outbox
+from persais_core.security.redact import Redactor
 
 CHAT = 1000001
 LANE = Lane(chat_id=CHAT)
@@ -56,7 +57,7 @@ async def test_an_answer_is_sent_at_once_and_leaves_no_job(
     claimed = await answered(database, sql, "one", "two", "three")
     assert claimed
     assert await jobs(sql) == [(f"out:{CHAT}", "doing")]
-    await Outbox(database, channel).send(claimed)
+    await Outbox(database, channel, Redactor()).send(claimed)
     assert await said(person) == ["one", "two", "three"]
     assert await states(sql) == ["sent"] * 3
     assert await jobs(sql) == []
@@ -71,7 +72,7 @@ async def test_nothing_is_claimed_where_something_else_is_to_be_said_first(
     assert await answered(database, sql, "one") is None
     await sql.execute("delete from procrastinate_jobs")
     assert await answered(database, sql, "two") is None
-    await Outbox(database, channel).deliver(CHAT)
+    await Outbox(database, channel, Redactor()).deliver(CHAT)
     assert await said(person) == ["before", "one", "two"]
 
 
@@ -98,7 +99,7 @@ async def test_an_answer_that_must_wait_leaves_a_job_for_later(
     emulator.fail_next("sendMessage", error_code=429, description="Too Many Requests", retry_after=5)
     claimed = await answered(database, sql, "one")
     assert claimed
-    await Outbox(database, channel).send(claimed)
+    await Outbox(database, channel, Redactor()).send(claimed)
     assert (await states(sql), await jobs(sql)) == (["queued"], [(f"out:{CHAT}", "todo")])
 
 
@@ -118,7 +119,7 @@ async def test_what_was_claimed_and_not_sent_is_left_to_the_queue_once(
     claimed = await answered(database, sql, "one")
     assert claimed
     with pytest.raises(asyncio.CancelledError):
-        await Outbox(database, DyingChannel()).send(claimed)  # type: ignore[arg-type]
+        await Outbox(database, DyingChannel(), Redactor()).send(claimed)  # type: ignore[arg-type]
     assert await jobs(sql) == [(f"out:{CHAT}", "todo")]
     # The queue has it begun by this very worker: from now on it is not the turn's any more.
     await sql.execute(
@@ -127,5 +128,5 @@ async def test_what_was_claimed_and_not_sent_is_left_to_the_queue_once(
     )
     await claims.release(database, claimed.turn)
     assert await jobs(sql) == [(f"out:{CHAT}", "doing")]
-    await Outbox(database, channel).deliver(CHAT)
+    await Outbox(database, channel, Redactor()).deliver(CHAT)
     assert await said(person) == ["one"]

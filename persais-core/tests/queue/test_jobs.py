@@ -12,12 +12,13 @@ import psycopg
 import pytest
 
 from persais_core.db.engine import Database
+from persais_core.domain.tasks import Task
 from persais_core.queue import jobs
 
 
 @contextlib.asynccontextmanager
 async def working(
-    database: Database, handlers: Mapping[str, jobs.Handler], *, alone: bool = True
+    database: Database, handlers: Mapping[Task, jobs.Handler], *, alone: bool = True
 ) -> AsyncIterator[None]:
     """A worker that leads, for the time of the block."""
     task = asyncio.create_task(jobs.Worker(database, handlers).run(alone=alone))
@@ -29,7 +30,7 @@ async def working(
             await task
 
 
-async def put(database: Database, task: str, lock: str | None = None, delay: float = 0.0, **args: int) -> None:
+async def put(database: Database, task: Task, lock: str | None = None, delay: float = 0.0, **args: int) -> None:
     async with database.session() as session:
         await jobs.defer(session, task, lock=lock, delay=delay, **args)
 
@@ -56,8 +57,8 @@ async def test_jobs_of_one_lock_run_one_at_a_time_in_order_and_beside_those_of_a
 
     for number in range(5):
         for lane in (1, 2):
-            await put(database, "step", f"lane:{lane}", lane=lane, number=number)
-    async with working(database, {"step": handler}):
+            await put(database, "change", f"lane:{lane}", lane=lane, number=number)
+    async with working(database, {"change": handler}):
         await asyncio.wait_for(done.wait(), 30)
     for lane in (1, 2):
         assert [number for at, number in started if at == lane] == [0, 1, 2, 3, 4]
@@ -69,12 +70,12 @@ async def test_a_job_is_there_if_and_only_if_its_transaction_commits(
 ) -> None:
     with pytest.raises(ZeroDivisionError):
         async with database.session() as session:
-            await jobs.defer(session, "never", lock=None)
+            await jobs.defer(session, "diff", lock=None)
             raise ZeroDivisionError
     async with database.session() as session:
-        await jobs.defer(session, "there", lock=None)
+        await jobs.defer(session, "rollback", lock=None)
         assert await tasks(sql) == []
-    assert await tasks(sql) == ["there"]
+    assert await tasks(sql) == ["rollback"]
 
 
 async def test_a_job_put_while_the_worker_waits_is_run(database: Database) -> None:
@@ -83,9 +84,9 @@ async def test_a_job_put_while_the_worker_waits_is_run(database: Database) -> No
     async def handler(number: int) -> None:
         await done.put(number)
 
-    async with working(database, {"step": handler}):
+    async with working(database, {"change": handler}):
         for number in (1, 2):
-            await put(database, "step", number=number)
+            await put(database, "change", number=number)
             assert await asyncio.wait_for(done.get(), 30) == number
 
 
@@ -99,15 +100,15 @@ async def test_a_job_that_raises_is_tried_again_and_then_gone(database: Database
             raise OSError("the disk is away")
         done.set()
 
-    await put(database, "step", number=7)
-    async with working(database, {"step": handler}):
+    await put(database, "change", number=7)
+    async with working(database, {"change": handler}):
         await asyncio.wait_for(done.wait(), 30)
     assert tries == [7, 7]
     assert await tasks(sql) == []
 
 
 async def test_a_job_with_a_delay_is_not_due_yet(database: Database, sql: psycopg.AsyncConnection) -> None:
-    await put(database, "step", delay=3600.0, number=1)
+    await put(database, "change", delay=3600.0, number=1)
     found = await (await sql.execute("select scheduled_at > now() from procrastinate_jobs")).fetchall()
     assert found == [(True,)]
 
@@ -115,11 +116,11 @@ async def test_a_job_with_a_delay_is_not_due_yet(database: Database, sql: psycop
 async def test_a_freed_lock_announces_its_successor_and_a_job_without_lock_nothing(
     database: Database, sql: psycopg.AsyncConnection, core_url: str
 ) -> None:
-    await put(database, "locked", "lane", number=1)
-    await put(database, "free", number=2)
+    await put(database, "change", "lane", number=1)
+    await put(database, "decide", number=2)
     async with await psycopg.AsyncConnection.connect(core_url, autocommit=True) as listener:
         await listener.execute("listen procrastinate_any_queue_v1")
-        for task, announced in (("free", 0), ("locked", 1)):
+        for task, announced in (("decide", 0), ("change", 1)):
             await sql.execute("update procrastinate_jobs set status = 'doing' where task_name = %s", (task,))
             await sql.execute("update procrastinate_jobs set status = 'succeeded' where task_name = %s", (task,))
             await sql.execute("notify procrastinate_any_queue_v1, 'end'")
@@ -137,7 +138,7 @@ async def test_only_the_leader_takes_what_is_no_chat_and_a_turn_it_must_answer_k
 ) -> None:
     leading, seen, done = asyncio.Event(), list[str](), asyncio.Event()
 
-    def by(name: str, leads: asyncio.Event) -> Mapping[str, jobs.Handler]:
+    def by(name: str, leads: asyncio.Event) -> Mapping[Task, jobs.Handler]:
         async def turn(turn: int) -> None:
             if turn == 1 and not leads.is_set():
                 raise jobs.ElsewhereError
@@ -227,7 +228,7 @@ async def main():
     async def step(number):
         print("begun", number, flush=True)
         await asyncio.sleep(600)
-    await Worker(database, {"step": step}).run(alone=True)
+    await Worker(database, {"change": step}).run(alone=True)
 
 asyncio.run(main())
 """
@@ -236,8 +237,8 @@ asyncio.run(main())
 async def test_a_job_left_by_a_killed_worker_is_taken_up_by_the_next(
     database: Database, sql: psycopg.AsyncConnection, core_url: str
 ) -> None:
-    await put(database, "step", "lane", number=1)
-    await put(database, "step", "lane", number=2)
+    await put(database, "change", "lane", number=1)
+    await put(database, "change", "lane", number=2)
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", CHILD, core_url, stdout=subprocess.PIPE)
     assert child.stdout
     assert await child.stdout.readline() == b"begun 1\n"
@@ -254,7 +255,7 @@ async def test_a_job_left_by_a_killed_worker_is_taken_up_by_the_next(
         if len(seen) == 2:
             done.set()
 
-    async with working(database, {"step": handler}):
+    async with working(database, {"change": handler}):
         await asyncio.wait_for(done.wait(), 30)
     assert seen == [1, 2]
 
@@ -267,8 +268,8 @@ async def test_a_stopped_worker_ends_what_it_has_begun(database: Database, sql: 
         await asyncio.sleep(0.3)
         ended.set()
 
-    await put(database, "step", number=1)
-    async with working(database, {"step": handler}):
+    await put(database, "change", number=1)
+    async with working(database, {"change": handler}):
         await asyncio.wait_for(begun.wait(), 30)
         assert not ended.is_set()
     assert ended.is_set()

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Iterator
-from typing import Literal
+from typing import Literal, LiteralString
 
 import psycopg
 import structlog
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 ACTIVE_LOCKS = 0x61637469  # advisory locks (this, number of a commit) of the processes that are at work
 ENTRY_LOCK = 0x656E7472  # advisory lock under which one begins
 DUTY_LOCKS = 0x64757479  # advisory locks (this, number of a duty)
-CHANNEL = "persais_active"
+CHANNEL: LiteralString = "persais_active"
 ABANDONED_AFTER = 60.0  # seconds without anybody at work, until the version before goes on
 ASK_EVERY = 2.0  # seconds between looks at who is active, where nobody says that it changed
 WAIT_EVERY = 0.5  # seconds, for one that waits for its turn: another's end may come without a word
@@ -38,6 +38,14 @@ _DUTIES: dict[Duty, int] = {"intake": 1, "work": 2}
 
 WORK_LOCK = {"kind": DUTY_LOCKS, "number": _DUTIES["work"]}
 """What `pg_locks` shows as classid and objid while some process does the Mechanic's work."""
+
+NAMED: LiteralString = "select commit from persais.active_release"
+"""Gives the active commit; no row before the first."""
+NAME: LiteralString = (
+    "insert into persais.active_release (id, commit) values (1, %s) "
+    "on conflict (id) do update set commit = excluded.commit, since = now()"
+)
+"""Makes a commit the active one; whoever runs it notifies `CHANNEL`."""
 
 _OTHERS = (
     "select count(*) filter (where objid != %s::bigint::oid), count(*) from pg_locks where locktype = 'advisory' "
@@ -63,7 +71,7 @@ class Turnstile:
         """Whether no other process was at work when this one began."""
 
     async def __aenter__(self) -> Turnstile:
-        with _told_as_database_error():
+        with told_as_database_error():
             self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=10)
             await self._connection.execute(f"listen {CHANNEL}")
         return self
@@ -86,7 +94,7 @@ class Turnstile:
         """
         clock = asyncio.get_running_loop().time
         abandoned_since: float | None = None
-        with _told_as_database_error():
+        with told_as_database_error():
             while not await self._try_to_enter():
                 if reclaim and await self._is_abandoned():
                     abandoned_since = abandoned_since or clock()
@@ -98,12 +106,12 @@ class Turnstile:
                 await self._news(WAIT_EVERY)
 
     async def duties(self, wanted: frozenset[Duty]) -> AsyncIterator[Duty]:
-        """Those of some duties that are this process's, each once it is; ends when the release is not active any more.
+        """Yield each wanted duty when this process gets it; end when another release is active.
 
         Raises:
             DatabaseError: the connection was lost.
         """
-        with _told_as_database_error():
+        with told_as_database_error():
             while await self._is_named():
                 for duty in sorted(wanted - self._held):
                     if await self._lock("pg_try_advisory_lock", DUTY_LOCKS, _DUTIES[duty]):
@@ -113,7 +121,7 @@ class Turnstile:
 
     async def vouch(self, worker: int) -> None:
         """Say for as long as this process lives that a worker of the queue does; see `jobs.Worker`."""
-        with _told_as_database_error():
+        with told_as_database_error():
             await self._lock("pg_try_advisory_lock", jobs.VOUCH_LOCKS, worker)
 
     async def _news(self, seconds: float) -> None:
@@ -148,7 +156,7 @@ class Turnstile:
         return row is not None and row[1] == 0 and not await self._is_named()
 
     async def _is_named(self) -> bool:
-        row = await (await self._connection.execute("select commit from persais.active_release")).fetchone()
+        row = await (await self._connection.execute(NAMED)).fetchone()
         return row is not None and row[0] == self._commit
 
     async def _lock(self, function: str, kind: int, number: int) -> bool:
@@ -158,7 +166,8 @@ class Turnstile:
 
 
 @contextlib.contextmanager
-def _told_as_database_error() -> Iterator[None]:
+def told_as_database_error() -> Iterator[None]:
+    """Turn what the driver raises within the block into a `DatabaseError` with the last line of it."""
     try:
         yield
     except psycopg.Error as error:
@@ -174,14 +183,10 @@ async def activate(url: str, commit: str) -> None:
 async def named(url: str) -> str | None:
     """The active commit; None before the first."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=10) as connection:
-        row = await (await connection.execute("select commit from persais.active_release")).fetchone()
+        row = await (await connection.execute(NAMED)).fetchone()
         return str(row[0]) if row else None
 
 
 async def _name(connection: psycopg.AsyncConnection, commit: str) -> None:
-    await connection.execute(
-        "insert into persais.active_release (id, commit) values (1, %s) "
-        "on conflict (id) do update set commit = excluded.commit, since = now()",
-        (commit,),
-    )
+    await connection.execute(NAME, (commit,))
     await connection.execute(f"notify {CHANNEL}")

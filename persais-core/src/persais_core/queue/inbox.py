@@ -18,11 +18,11 @@ from sqlmodel import col
 from persais_core.channels.base import Incoming
 from persais_core.db.engine import Database
 from persais_core.db.tables.chats import Turn, Update
+from persais_core.domain import names
 from persais_core.domain.chats import Lane
 from persais_core.queue import jobs
 
-BESIDE_THE_LANE = frozenset({"status", "abort", "deploy", "rollback", "reset", "claim", "audit", "dead"})
-"""Commands that must not wait behind a turn, and need no model."""
+_BESIDE_THE_LANE = frozenset(f"/{command.name}" for command in names.COMMANDS if command.is_beside_the_lane)
 
 CHOOSE_AGENT = "agent:"
 """Start of the data of a button that chooses an agent; its name follows."""
@@ -35,9 +35,9 @@ _STORE = (
     "insert into persais.updates (bot_id, update_id, kind, chat_id, topic_id, payload) "
     "values (%(bot)s, %(update)s, %(kind)s, %(chat)s, %(topic)s, %(payload)s) on conflict do nothing returning id"
 )
-_URGENT_JOB = jobs.job("'urgent'", lock="null", args="jsonb_build_object('update', id)")
+_URGENT_JOB = jobs.job("urgent", lock="null", args="jsonb_build_object('update', id)")
 _STORE_URGENT = f"with stored as ({_STORE}) select {_URGENT_JOB} from stored"
-_TURN_JOB = jobs.job("'turn'", lock="%(lock)s", args="jsonb_build_object('turn', id)")
+_TURN_JOB = jobs.job("turn", lock="%(lock)s", args="jsonb_build_object('turn', id)")
 # The lane is locked before any number is drawn, so that updates which come by several doors at once have the same order
 # by every number: their own, their turn's and its job's. The turn's number is drawn first, since one statement cannot
 # write it to the update afterwards.
@@ -125,4 +125,4 @@ def is_urgent(incoming: Incoming) -> bool:
         return not incoming.press.data.startswith((CHOOSE_AGENT, SAY))
     if incoming.message is None or incoming.message.is_forwarded:
         return False
-    return incoming.message.command[0].removeprefix("/") in BESIDE_THE_LANE
+    return incoming.message.command[0] in _BESIDE_THE_LANE

@@ -14,9 +14,13 @@ import psycopg
 import structlog
 
 from persais_core.channels.base import Incoming
+from persais_core.domain.chats import number
 from persais_core.queue.inbox import Inbox
 
 log = structlog.get_logger(__name__)
+
+Read = Callable[[Any], Incoming | None]
+"""Says what an update of a chat service is; None where it has no usable number."""
 
 UNREADABLE = "unreadable"
 """Kind of an update of which only its number and the cause are kept."""
@@ -26,11 +30,11 @@ class Intake:
     """Takes raw updates of one bot.
 
     Args:
-        read: what an update says; None where it has no usable number.
+        read: what an update says.
         bot_id: whose updates they are.
     """
 
-    def __init__(self, inbox: Inbox, *, read: Callable[[Any], Incoming | None], bot_id: int) -> None:
+    def __init__(self, inbox: Inbox, *, read: Read, bot_id: int) -> None:
         self._inbox, self._read, self._bot_id = inbox, read, bot_id
 
     async def accept(self, update: Any) -> None:
@@ -54,10 +58,9 @@ class Intake:
             await self._inbox.accept(self._stubbed(incoming.update_id, error))
 
     def _stub(self, update: Any, error: Exception) -> Incoming | None:
-        number = update.get("update_id") if isinstance(update, dict) else None
-        is_usable = isinstance(number, int) and not isinstance(number, bool) and -(2**63) <= number < 2**63
-        return self._stubbed(number, error) if is_usable and isinstance(number, int) else None
+        update_id = number(update.get("update_id")) if isinstance(update, dict) else None
+        return self._stubbed(update_id, error) if update_id is not None else None
 
-    def _stubbed(self, number: int, error: Exception) -> Incoming:
-        payload = {"update_id": number, "cause": type(error).__name__}
-        return Incoming(bot_id=self._bot_id, update_id=number, kind=UNREADABLE, payload=payload)
+    def _stubbed(self, update_id: int, error: Exception) -> Incoming:
+        payload = {"update_id": update_id, "cause": type(error).__name__}
+        return Incoming(bot_id=self._bot_id, update_id=update_id, kind=UNREADABLE, payload=payload)

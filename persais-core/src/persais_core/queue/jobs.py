@@ -18,7 +18,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 import structlog
@@ -27,6 +27,7 @@ from sqlalchemy.exc import DBAPIError
 
 from persais_core import errors
 from persais_core.db.engine import Database
+from persais_core.domain.tasks import Task
 from persais_core.queue import claims
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ QUEUE: LiteralString = "persais"
 """What is said in chats; every process that works takes from it."""
 LEADERS: LiteralString = "persais.leader"
 """All else; only the leader takes from it."""
-CHAT_TASKS = frozenset({"turn", "urgent", "deliver"})
+CHAT_TASKS: frozenset[Task] = frozenset({"turn", "urgent", "deliver"})
 
 CONCURRENCY = 32  # jobs from chats at once; a turn that waits for the rest of what is being typed is one of them
 LEADERS_CONCURRENCY = 8
@@ -77,7 +78,7 @@ class Dead:
         cause: what was raised last; one line, not redacted.
     """
 
-    task: str
+    task: Task
     args: Mapping[str, Any]
     lock: str | None
     tries: int
@@ -87,46 +88,44 @@ class Dead:
 OnDead = Callable[[Dead], Awaitable[None]]
 
 
-def job(
-    task: LiteralString,
-    *,
-    lock: LiteralString,
-    args: LiteralString,
-    due: LiteralString = "null",
-    queue: LiteralString = f"'{QUEUE}'",
-) -> LiteralString:
-    """The SQL expression that puts a job in the queue, to be part of the statement that makes it necessary.
+def job(task: Task, *, lock: LiteralString, args: LiteralString) -> LiteralString:
+    """The SQL expression that puts a job in its queue at once, to be part of the statement that makes it necessary.
 
     Args:
-        task: expression for the name of a handler given to `Worker`, as text.
+        task: name of a handler given to `Worker`.
         lock: expression for the lock, as text or null; see `defer`.
         args: expression for the handler's arguments, as jsonb.
-        due: expression for the time before which it may not run, or null: at once.
-        queue: expression for the queue, as text.
     """
+    return _job(f"'{task}'", queue=f"'{_queue_of(task)}'", lock=lock, args=args, due="null")
+
+
+def _job(
+    task: LiteralString, *, queue: LiteralString, lock: LiteralString, args: LiteralString, due: LiteralString
+) -> LiteralString:
     row = f"row({queue}, {task}, 0, {lock}, null, {args}, {due})::procrastinate_job_to_defer_v1"
     return f"procrastinate_defer_jobs_v1(array[{row}])"
 
 
-_WITH_VALUES: dict[str, LiteralString] = {
-    "task": ":task", "lock": ":lock", "args": "cast(:args as jsonb)", "queue": ":queue"
-}  # fmt: skip
-_DEFER = text("select " + job(**_WITH_VALUES, due="now() + make_interval(secs => :delay)"))
-_DEFER_NOW = text("select " + job(**_WITH_VALUES))
+def _queue_of(task: Task) -> LiteralString:
+    return QUEUE if task in CHAT_TASKS else LEADERS
 
 
-async def defer(session: AsyncSession, task: str, *, lock: str | None, delay: float = 0.0, **args: Any) -> None:
+_VALUES: dict[str, LiteralString] = {"queue": ":queue", "lock": ":lock", "args": "cast(:args as jsonb)"}
+_DEFER = text("select " + _job(":task", **_VALUES, due="now() + make_interval(secs => :delay)"))
+_DEFER_NOW = text("select " + _job(":task", **_VALUES, due="null"))
+
+
+async def defer(session: AsyncSession, task: Task, *, lock: str | None, delay: float = 0.0, **args: Any) -> None:
     """Put a job in the queue, when and only when this transaction commits.
 
     Args:
         session: an open transaction.
         task: name of a handler given to `Worker`.
-        lock: jobs with the same lock run one at a time, oldest first; None: at once.
+        lock: jobs with the same lock run one at a time, oldest first (see `locks`); None: at once.
         delay: seconds until it may run.
         args: JSON arguments of the handler.
     """
-    queue = QUEUE if task in CHAT_TASKS else LEADERS
-    values = {"task": task, "lock": lock, "args": json.dumps(args), "queue": queue}
+    values = {"task": task, "lock": lock, "args": json.dumps(args), "queue": _queue_of(task)}
     if delay > 0:
         await session.execute(_DEFER, values | {"delay": delay})
     else:
@@ -157,7 +156,7 @@ class Worker:
     def __init__(
         self,
         database: Database,
-        handlers: Mapping[str, Handler],
+        handlers: Mapping[Task, Handler],
         on_dead: OnDead | None = None,
         *,
         grace: float = GRACE,
@@ -314,11 +313,12 @@ def _tries(error: BaseException) -> int:
 
 
 def _dead(job: procrastinate.jobs.Job, cause: str) -> Dead:
-    return Dead(task=job.task_name, args=dict(job.task_kwargs), lock=job.lock, tries=job.attempts + 1, cause=cause)
+    task = cast(Task, job.task_name)
+    return Dead(task=task, args=dict(job.task_kwargs), lock=job.lock, tries=job.attempts + 1, cause=cause)
 
 
 def _plain(
-    name: str, handler: Handler, on_dead: OnDead | None, leads: asyncio.Event
+    name: Task, handler: Handler, on_dead: OnDead | None, leads: asyncio.Event
 ) -> Callable[..., Coroutine[Any, Any, None]]:
     """A handler as Procrastinate calls it, with the job's number bound to the log."""
 

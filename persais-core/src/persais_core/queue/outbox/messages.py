@@ -14,21 +14,21 @@ from sqlmodel import col
 
 from persais_core.db.engine import Database
 from persais_core.db.tables.chats import Outgoing
-from persais_core.domain.chats import Lane, Reply
-from persais_core.queue import claims, jobs
+from persais_core.domain.chats import Lane, Reply, storable
+from persais_core.queue import claims, jobs, locks
 from persais_core.queue.pace import limit_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-SET_ASIDE = "dead:"
+SET_ASIDE = "set-aside:"
 """Start of the key of a sentence that says that something was set aside."""
 
 _END_TURN = (
     "update persais.turns set state = %(state)s, agent = %(agent)s, error = %(error)s, finished_at = now() "
     "where id = %(turn)s returning id"
 )
-_DELIVER = jobs.job("'deliver'", lock="'out:' || %(chat)s", args="jsonb_build_object('chat', %(chat)s::bigint)")
+_DELIVER = jobs.job("deliver", lock="'out:' || %(chat)s", args="jsonb_build_object('chat', %(chat)s::bigint)")
 _ANSWER = (
     f"with ended as ({_END_TURN}), claimed as ({claims.CLAIM}), "
     "said as (insert into persais.outbox (key, chat_id, topic_id, body, version, state, attempts) "
@@ -206,14 +206,14 @@ async def is_put(session: AsyncSession, key: str) -> bool:
 
 async def wake(session: AsyncSession, chat_id: int, delay: float = 0.0) -> None:
     """Have what waits for a chat sent, in so many seconds."""
-    await jobs.defer(session, "deliver", lock=f"out:{chat_id}", delay=delay, chat=chat_id)
+    await jobs.defer(session, "deliver", lock=locks.of_sending(chat_id), delay=delay, chat=chat_id)
 
 
 def body_of(reply: Reply) -> dict[str, object]:
     """A reply as it is stored."""
     body = reply.model_dump(mode="json", exclude_defaults=True)
     # An agent may say anything, also what Postgres cannot store; that must not cost the whole answer.
-    body["text"] = reply.text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    body["text"] = storable(reply.text)
     return body
 
 

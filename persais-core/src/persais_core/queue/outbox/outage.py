@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from persais_core.channels.base import Channel
+from persais_core.channels.base import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ class Outage:
         held: the chats that wait for its end.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Sender) -> None:
         self._channel = channel
         self._began: float | None = None
         self._asked = 0.0
@@ -47,7 +47,7 @@ class Outage:
         return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, away))
 
     async def ask(self, cause: str = "") -> bool:
-        """Ask the service now, or wait for an answer that somebody else asks for from now on.
+        """Ask the service now; of those who wait to do so at once, one asks and all share its answer.
 
         Args:
             cause: why a message was not sent just now.

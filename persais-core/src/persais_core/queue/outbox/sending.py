@@ -20,15 +20,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import col
 
 from persais_core import errors, texts
-from persais_core.channels.base import BlockedError, Channel, FloodError, MovedError, RejectedError, UnsureError
+from persais_core.channels.base import BlockedError, FloodError, MovedError, RejectedError, Sender, UnsureError
 from persais_core.db.engine import Database
 from persais_core.db.tables.chats import Outgoing
 from persais_core.db.tables.people import Person
 from persais_core.domain.chats import Reply
-from persais_core.queue import claims, dead_letters
+from persais_core.queue import claims, letters
 from persais_core.queue.outbox.messages import SET_ASIDE, Claimed, Row, body_of, put, wake
 from persais_core.queue.outbox.outage import LONGEST_PAUSE, Outage
 from persais_core.queue.pace import limit_of
+from persais_core.security.redact import Redactor
 
 log = structlog.get_logger(__name__)
 
@@ -85,11 +86,14 @@ class Outbox:
     """Sends what is stored for a chat.
 
     Args:
+        redactor: takes keys out of why a message could not be sent.
         edit_pause: seconds between two edits of one message.
     """
 
-    def __init__(self, database: Database, channel: Channel, *, edit_pause: float = EDIT_PAUSE) -> None:
-        self._database, self._channel, self._edit_pause = database, channel, edit_pause
+    def __init__(
+        self, database: Database, channel: Sender, redactor: Redactor, *, edit_pause: float = EDIT_PAUSE
+    ) -> None:
+        self._database, self._channel, self._redactor, self._edit_pause = database, channel, redactor, edit_pause
         self._outage = Outage(channel)
 
     async def deliver(self, chat: int) -> None:
@@ -281,11 +285,12 @@ class Outbox:
             )
             if found.scalar_one() != "failed":
                 return  # a newer version came meanwhile, and gets tries of its own
-            await dead_letters.keep(
+            await letters.keep(
                 session,
                 "send",
                 subject=row.key,
                 cause=cause,
+                redactor=self._redactor,
                 payload={"outbox": row.id},
                 tries=row.attempts,
                 state="dropped" if is_over else "waiting",

@@ -1,7 +1,7 @@
-"""What kept failing, set aside so that the rest goes on.
+"""The dead letters: what kept failing, set aside so that the rest goes on.
 
-A turn, a message, a job of a change or a migration that failed twice would hold up everything behind it. It is put
-here with its cause instead, and an admin puts it back or drops it. Putting back happens once: the letter and the job
+A turn, a message, a job of a change or a migration that failed twice would hold up everything behind it. It becomes a
+letter with its cause instead, and an admin puts it back or drops it. Putting back happens once: the letter and the job
 change in one transaction.
 """
 
@@ -19,7 +19,9 @@ from sqlmodel import col
 from persais_core import audit, errors
 from persais_core.db.tables.chats import Outgoing, Turn
 from persais_core.db.tables.sending import DeadLetter
-from persais_core.queue import jobs
+from persais_core.domain.chats import storable
+from persais_core.domain.tasks import Task
+from persais_core.queue import jobs, locks
 from persais_core.security.redact import Redactor
 
 if TYPE_CHECKING:
@@ -28,9 +30,25 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MAX_CAUSE = 500  # characters
+MAX_SUBJECT = 200  # characters
+
+KINDS: Mapping[Task, str] = {
+    "turn": "turn",
+    "urgent": "turn",
+    "deliver": "send",
+    "change": "change",
+    "decide": "change",
+    "deployed": "change",
+    "confirmed": "migration",
+    "rollback": "change",
+    "diff": "change",
+    "preview": "change",
+    "stop_preview": "change",
+}
+"""What each task of the queue works on; one that another version knows is a `job`."""
 
 
-class DeadLetterError(errors.PersaisError):
+class LetterError(errors.PersaisError):
     """There is no such letter that waits, or it cannot be put back. Nothing was changed."""
 
 
@@ -40,10 +58,10 @@ async def keep(
     *,
     subject: str,
     cause: str,
+    redactor: Redactor,
     payload: Mapping[str, Any] | None = None,
     tries: int = 1,
     state: str = "waiting",
-    redactor: Redactor | None = None,
 ) -> int:
     """Set something aside; of a subject that waits here already, the cause and the tries are renewed.
 
@@ -52,15 +70,15 @@ async def keep(
         kind: see `db.tables.sending.DeadLetter`.
         subject: names it among its kind.
         cause: what went wrong; secrets are taken out.
+        redactor: knows the secrets of this bot.
         payload: what putting it back takes.
         tries: how often it was tried.
         state: `dropped` for what nobody can do anything about, so that it is only on record.
-        redactor: knows the secrets of this bot; None: what looks like one is hidden all the same.
 
     Returns:
         The number of the letter.
     """
-    cause = (redactor or Redactor()).text(cause).replace("\x00", "")[:MAX_CAUSE]
+    cause = storable(redactor.text(cause))[:MAX_CAUSE]
     row = insert(DeadLetter).values(
         kind=kind,
         subject=subject,
@@ -82,6 +100,28 @@ async def keep(
     return number
 
 
+async def keep_job(session: AsyncSession, dead: jobs.Dead, *, redactor: Redactor, subject: str | None = None) -> int:
+    """Set a job aside, to be put back as it was; see `keep`.
+
+    Args:
+        subject: None: the task and its arguments, see `subject_of`.
+    """
+    return await keep(
+        session,
+        KINDS.get(dead.task, "job"),
+        subject=subject or subject_of(dead),
+        cause=dead.cause,
+        redactor=redactor,
+        payload={"task": dead.task, "args": dict(dead.args), "lock": dead.lock},
+        tries=dead.tries,
+    )
+
+
+def subject_of(dead: jobs.Dead) -> str:
+    """What names a job among its kind."""
+    return " ".join([dead.task, *(str(value) for value in dead.args.values())])[:MAX_SUBJECT]
+
+
 async def waiting(session: AsyncSession, limit: int = 20) -> Sequence[DeadLetter]:
     """The letters that wait for an admin, oldest first."""
     found = await session.execute(
@@ -98,7 +138,7 @@ async def retry(session: AsyncSession, number: int, *, actor: int | None) -> Dea
         actor: who asked for it.
 
     Raises:
-        DeadLetterError: no such letter waits, or there is nothing to put back.
+        LetterError: no such letter waits, or there is nothing to put back.
     """
     letter = await _taken(session, number)
     payload = letter.payload
@@ -111,7 +151,7 @@ async def retry(session: AsyncSession, number: int, *, actor: int | None) -> Dea
             .returning(col(Outgoing.chat_id))
         )
         for chat in rows.scalars():
-            await jobs.defer(session, "deliver", lock=f"out:{chat}", chat=chat)
+            await jobs.defer(session, "deliver", lock=locks.of_sending(chat), chat=chat)
     elif (task := payload.get("task")) is not None:
         if task == "turn":
             await session.execute(
@@ -121,7 +161,7 @@ async def retry(session: AsyncSession, number: int, *, actor: int | None) -> Dea
             )
         await jobs.defer(session, task, lock=payload.get("lock"), **payload["args"])
     else:
-        raise DeadLetterError(f"dead letter {number} can only be dropped", key="dead-only-drop", letter=number)
+        raise LetterError(f"dead letter {number} can only be dropped", key="dead-only-drop", letter=number)
     _end(session, letter, "retried", actor)
     return letter
 
@@ -130,7 +170,7 @@ async def drop(session: AsyncSession, number: int, *, actor: int | None) -> Dead
     """Let a letter go: what it holds is not tried again, and stays on record.
 
     Raises:
-        DeadLetterError: no such letter waits.
+        LetterError: no such letter waits.
     """
     letter = await _taken(session, number)
     _end(session, letter, "dropped", actor)
@@ -140,7 +180,7 @@ async def drop(session: AsyncSession, number: int, *, actor: int | None) -> Dead
 async def _taken(session: AsyncSession, number: int) -> DeadLetter:
     letter = await session.get(DeadLetter, number, with_for_update=True) if 0 < number < 2**63 else None
     if letter is None or letter.state != "waiting":
-        raise DeadLetterError(f"no dead letter {number} is waiting", key="dead-unknown", letter=number)
+        raise LetterError(f"no dead letter {number} is waiting", key="dead-unknown", letter=number)
     return letter
 
 

@@ -1,4 +1,8 @@
-"""The rows by which releases and the supervisor of `persais dev` talk about which version serves."""
+"""The rows by which releases and the supervisor of `persais dev` talk about which version serves.
+
+A release asks for a deployment by a row; the supervisor moves the row on while it carries that out, over one connection
+of its own. Whatever is to be told of it is a job for the process that leads, put in the queue in the same transaction.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
+
+import psycopg
 
 from persais_core import errors
 from persais_core.deployers.local import NOTIFY
+from persais_core.queue import activity, jobs, locks
 
 ANSWERS_WITHIN = 10.0  # seconds; a server that is not heard of for longer counts as away
 
@@ -18,6 +25,9 @@ _IS_ROLLBACK = (
     "exists (select from persais.changes c where c.id = d.change_id "
     "and c.body->>'merge_commit' is distinct from d.commit)"
 )
+_WITH: dict[str, LiteralString] = {"lock": "%s::text", "args": "jsonb_build_object('deployment', %s::bigint)"}
+_TELL = "select " + jobs.job("deployed", **_WITH)
+_CONFIRM = "select " + jobs.job("confirmed", **_WITH)
 
 
 @dataclass(frozen=True)
@@ -48,33 +58,25 @@ class Deployments:
         self._url = url
 
     async def __aenter__(self) -> Deployments:
-        import psycopg
-
-        try:
+        with activity.told_as_database_error():
             self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=10)
             await self._connection.execute(f"listen {NOTIFY}")
-        except psycopg.Error as error:
-            raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._connection.close()
 
     async def _fetch(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        import psycopg
-
         try:
-            async with asyncio.timeout(ANSWERS_WITHIN):
-                cursor = await self._connection.execute(query.encode(), values)
-                return await cursor.fetchall() if cursor.description else []
-        except psycopg.Error as error:
-            raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
+            with activity.told_as_database_error():
+                async with asyncio.timeout(ANSWERS_WITHIN):
+                    cursor = await self._connection.execute(query.encode(), values)
+                    return await cursor.fetchall() if cursor.description else []
         except TimeoutError as error:
             raise errors.DatabaseError(f"the database did not answer within {ANSWERS_WITHIN:g} s") from error
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Return when a deployment is asked for, after a second, or when told to stop."""
-        import psycopg
 
         async def notified() -> None:
             async for _ in self._connection.notifies(timeout=1.0, stop_after=1):
@@ -85,9 +87,10 @@ class Deployments:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        for task in done:
-            if isinstance(error := task.exception(), psycopg.Error):
-                raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
+        with activity.told_as_database_error():
+            for task in done:
+                if isinstance(error := task.exception(), psycopg.Error):
+                    raise error
 
     async def requested(self) -> list[tuple[int, str]]:
         """What is to be deployed, oldest first; one that was being proven when we were killed is asked for again."""
@@ -132,7 +135,7 @@ class Deployments:
                 cause,
                 number,
             )
-            await self._defer("deployed", number, lock=number)
+            await self._fetch(_TELL, locks.of_deployment(number), number)
 
     async def confirm(self, number: int) -> None:
         """Note that a release has held while it was watched, and have done what waited for that.
@@ -144,8 +147,9 @@ class Deployments:
                 "update persais.deployments set state = 'confirmed' where state = 'serving' and id <= %s returning id",
                 number,
             )
+            lock = locks.of_deployment(number)  # one lock: in the order in which they were deployed
             for (held,) in sorted(rows):
-                await self._defer("confirmed", held, lock=number)  # one lock: in the order in which they were deployed
+                await self._fetch(_CONFIRM, lock, held)
 
     async def unconfirmed(self) -> Deployed | None:
         """The newest deployment that took over and has neither held nor failed yet."""
@@ -165,33 +169,16 @@ class Deployments:
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
-        import psycopg
-
-        try:
+        with activity.told_as_database_error():
             async with self._connection.transaction():
                 yield
-        except psycopg.Error as error:
-            raise errors.DatabaseError(str(error).strip().splitlines()[-1]) from error
-
-    async def _defer(self, task: str, number: int, *, lock: int) -> None:
-        await self._fetch(
-            "select procrastinate_defer_jobs_v1(array[row('persais', %s::text, 0, 'deployment:' || %s::text, null, "
-            "jsonb_build_object('deployment', %s::bigint), null)::procrastinate_job_to_defer_v1])",
-            task,
-            lock,
-            number,
-        )
 
     async def active(self) -> str | None:
         """The commit that takes updates and jobs; None before the first."""
-        rows = await self._fetch("select commit from persais.active_release")
+        rows = await self._fetch(activity.NAMED)
         return str(rows[0][0]) if rows else None
 
     async def activate(self, commit: str) -> None:
         """Name the commit that takes updates and jobs; releases that wait for it hear of it at once."""
-        await self._fetch(
-            "insert into persais.active_release (id, commit) values (1, %s) "
-            "on conflict (id) do update set commit = excluded.commit, since = now()",
-            commit,
-        )
-        await self._fetch("notify persais_active")
+        await self._fetch(activity.NAME, commit)
+        await self._fetch(f"notify {activity.CHANNEL}")
