@@ -13,6 +13,7 @@ from persais_core.agents.registry import Registry
 from persais_core.db.engine import Database
 from persais_core.llm.models import Models
 from persais_core.orchestrator.graph import Orchestrator
+from persais_core.security.redact import Redactor
 from persais_core.settings import Settings
 from scripted_openai import KEY, ScriptedOpenAI
 from talks import Begin, Talk
@@ -26,7 +27,7 @@ async def begin(database: Database, openai_server: ScriptedOpenAI) -> AsyncItera
         given = {"llm_base_url": openai_server.url, "llm_api_key": KEY, "classifier_model": "small"}
         settings = Settings(_env_file=None, **{**given, **changes})
         registry = Registry([Master(), *agents])
-        orchestrator = Orchestrator(registry, Models(settings, database), database)
+        orchestrator = Orchestrator(registry, Models(settings, database), database, Redactor())
         await orchestrator.open()
         opened.append(orchestrator)
         return Talk(orchestrator)

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dispatched
 import psycopg
 import pytest
+from dispatched import COMMIT, done, joined, outgoing
 from sqlalchemy.exc import DBAPIError
 
 from persais_core import texts
@@ -18,31 +20,31 @@ from persais_core.agents import visibility
 from persais_core.agents.base import Agent
 from persais_core.agents.master import Master
 from persais_core.agents.registry import Registry
-from persais_core.channels.telegram.parse import parse
 from persais_core.channels.telegram.send import TelegramChannel
 from persais_core.db.engine import Database
-from persais_core.db.tables.evolution import Approval
+from persais_core.db.tables.evolution import Approval, Preview
 from persais_core.domain import names
-from persais_core.domain.changes import Change, ChangeState, Plan
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Button, Lane, Language, Message, Reply, User
+from persais_core.domain.plans import Plan
 from persais_core.emulators.telegram.client import ChatClient
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
-from persais_core.metrics import Metrics
 from persais_core.orchestrator import built_in, commands
 from persais_core.orchestrator.dispatch import Dispatch
-from persais_core.orchestrator.first_turns import FirstTurns
 from persais_core.queue.inbox import Inbox
 from persais_core.queue.outbox import Outbox
 from persais_core.security.access import Access
+from persais_core.security.redact import Redactor
 from persais_core.tools.base import Context
 from talks import Begin, Echo
 from updates import message, press
 
-ANN, BOB = 1000001, 1000002
+ANN, BOB = dispatched.ADMIN, dispatched.GUEST
+EVE = 1000003  # may speak to the bot, and owns nothing
+TRIED = Lane(chat_id=-7)  # a group where a preview runs
 ADMIN = User(id=ANN, name="Ann", is_admin=True)
 LANE = Lane(chat_id=ANN)
-COMMIT = "c" * 40
 WAITING = {"state": ChangeState.AWAITING_APPROVAL, "commit": COMMIT, "buttons": {"deploy": "c:n", "abort": "c:m"}}
 BROKEN = '''from persais_core import Agent, Context, Message
 
@@ -53,7 +55,12 @@ class Broken(Agent):
     name = "broken"
 
     async def reply(self, message: Message, context: Context) -> str:
-        raise ValueError(f"no number in {message.text}")
+        return self.counted(message.text)
+
+    def counted(self, text: str, tries: int = 3) -> str:
+        if tries:
+            return self.counted(text, tries - 1)
+        raise ValueError(f"no number in {text}")
 '''
 # A worker that dies between an act and its answer, as the database sees it: the answer is never stored.
 KILLED = (
@@ -91,27 +98,11 @@ class Cook(Agent):
 
 @pytest.fixture
 async def dispatch(database: Database, channel: TelegramChannel, begin: Begin, tmp_path: Path) -> Dispatch:
-    async def facts(language: Language) -> commands.Facts:
-        return commands.Facts(version="1", commit=COMMIT, database="ok", model="m", sandbox="s")
-
-    unused: Any = None
-    ledger = Ledger(database)
-    return Dispatch(
-        database=database,
-        channel=channel,
-        access=Access(database, allowed=frozenset({BOB}), admins=frozenset({ANN})),
-        orchestrator=(await begin(Echo(), Cook(), Frail(), _broken(tmp_path))).orchestrator,
-        ledger=ledger,
-        configs=unused,
-        previews=Previews(database, ledger, unused, tmp_path / "previews"),
-        facts=facts,
-        first_turns=FirstTurns(database, COMMIT),
-        sender=Outbox(database, channel),
-        debounce=0,
-        metrics=Metrics(),
-        log_content=False,
-        username="My_bot",
-    )
+    talk = await begin(Echo(), Cook(), Frail(), _broken(tmp_path))
+    access = Access(database, allowed=frozenset({BOB, EVE}), admins=frozenset({ANN}))
+    previews = Previews(database, Ledger(database, Redactor()), dispatched.no_shop, tmp_path / "previews")
+    await previews.open()
+    return joined(database, channel, talk.orchestrator, tmp_path, access=access, previews=previews)
 
 
 def _broken(folder: Path) -> Agent:
@@ -137,25 +128,9 @@ async def said_to(
     return await done(database, dispatch, given)
 
 
-async def done(database: Database, dispatch: Dispatch, given: dict[str, Any]) -> list[str]:
-    """What is put in the outbox because of an update."""
-    before = len(await outgoing(database))
-    incoming = parse(given, bot_id=77)
-    assert incoming and await Inbox(database).accept(incoming)
-    rows = await database.run("delete from procrastinate_jobs where task_name in ('turn', 'urgent') returning args", {})
-    for row in rows:
-        await (dispatch.urgent(**row["args"]) if "update" in row["args"] else dispatch.turn(**row["args"]))
-    return (await outgoing(database))[before:]
-
-
-async def outgoing(database: Database) -> list[str]:
-    rows = await database.run("select body ->> 'text' as text from persais.outbox order by id", {})
-    return [row["text"] for row in rows]
-
-
 async def opened(database: Database, request: str, **fields: Any) -> Change:
-    change = await Ledger(database).open(lane=LANE, user=ADMIN, request=request, turn_id=None)
-    return await Ledger(database).update(change.id, **fields) if fields else change
+    change = await Ledger(database, Redactor()).open(lane=LANE, user=ADMIN, request=request, turn_id=None)
+    return await Ledger(database, Redactor()).update(change.id, **fields) if fields else change
 
 
 @pytest.mark.parametrize(
@@ -189,26 +164,77 @@ async def test_in_a_group_a_command_for_another_bot_is_not_answered(
     assert await said_to(database, dispatch, f"{command} please", chat=-7, number=3) != []
 
 
-def test_help_tells_an_admin_every_command_that_is_answered_and_others_those_they_may_use() -> None:
+def test_every_built_in_command_is_answered_and_no_other_word() -> None:
     source = ast.parse(Path(built_in.__file__).read_text("utf-8"))
     answered = {
-        str(node.value.value).removeprefix("/")
+        str(node.value.value)
         for node in ast.walk(source)
         if isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant)
-    } | names.BUILT_IN_AGENTS
-    assert answered == names.BUILT_IN_COMMANDS | names.BUILT_IN_AGENTS
-    for language in texts.LANGUAGES:
-        admin = ADMIN.model_copy(update={"language": language})
-        other = admin.model_copy(update={"is_admin": False})
-        told = {user.is_admin: _told(user, is_claimable=False) for user in (admin, other)}
-        assert told == {True: answered - {"claim"}, False: set(commands.EVERYBODY)}
-        assert _told(admin, is_claimable=True) == answered
-        assert told[True] == set(commands.known(admin))
+    }
+    assert answered == names.BUILT_IN_COMMANDS
 
 
-def _told(user: User, *, is_claimable: bool) -> set[str]:
-    text = commands.help_text(user, Registry([Master()]), is_claimable=is_claimable).text
-    return {found[1] for line in text.splitlines() if (found := re.match(r"/([a-z]+) — \S", line))}
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_help_tells_what_each_command_does_and_the_menu_the_first_ones(language: Language) -> None:
+    text = commands.help_text(language, Registry([Master(), Echo()]), names.COMMANDS).text
+    assert re.findall(r"^/([a-z]+) — \S", text, re.MULTILINE) == [
+        *(command.name for command in names.COMMANDS if command.theme == "talking"),
+        "echo",
+        *(command.name for command in names.COMMANDS if command.theme != "talking"),
+    ]
+    shown = [name for name, _ in commands.menu(Registry([Master(), Echo()]), language)]
+    assert shown == ["start", "help", "agents", "mechanic", "status", "audit", "echo"]
+    owners = commands.menu(Registry([Master(), Echo()]), language, is_admin=True)
+    assert [name for name, _ in owners][:7] == [*shown[:-1], "master"]
+    assert {name for name, _ in owners} == {command.name for command in names.COMMANDS} - {"claim"} | {"echo"}
+    assert all(description for _, description in owners)
+
+
+FOR_EVERYBODY = {command.name for command in names.COMMANDS if command.who == "everybody"}
+FOR_ADMINS = {command.name for command in names.COMMANDS if command.who == "admins"}
+
+
+@pytest.mark.parametrize(
+    ("user", "chat", "may"),
+    [
+        (ANN, ANN, FOR_EVERYBODY | FOR_ADMINS | {"visibility", "stop"}),
+        (BOB, BOB, FOR_EVERYBODY | {"visibility"}),
+        (EVE, EVE, FOR_EVERYBODY),
+        (EVE, TRIED.chat_id, FOR_EVERYBODY | {"stop"}),
+    ],
+    ids=["an admin", "the owner of an agent", "anybody else", "anybody who tries a change"],
+)
+async def test_each_is_told_what_they_may_use_and_refused_what_is_for_admins(
+    database: Database, dispatch: Dispatch, user: int, chat: int, may: set[str]
+) -> None:
+    async with database.session() as session:
+        await visibility.give(session, ["echo"], owner=BOB)
+        session.add(Preview(lane=TRIED.key, change_id=1, commit=COMMIT, agent="echo", started_at=datetime.now(UTC)))
+    [text] = await said_to(database, dispatch, "/help", user=user, chat=chat, number=1)
+    own = {"echo", "cook", "frail", "broken"}
+    assert set(re.findall(r"^/([a-z]+) — ", text, re.MULTILINE)) == may | own
+    for number, (typo, meant) in enumerate({"visibilty": "visibility", "stp": "stop", "rolback": "rollback"}.items()):
+        [told] = await said_to(database, dispatch, f"/{typo}", user=user, chat=chat, number=10 + number)
+        assert (f"/{meant}" in told) is (meant in may), told
+    refusal = texts.say("en", "tap-not-admin")
+    for number, name in enumerate(sorted(names.BUILT_IN_COMMANDS - {"config", "claim"})):
+        replies = await said_to(database, dispatch, f"/{name}", user=user, chat=chat, number=20 + number)
+        assert (refusal in replies) is (name not in may and name in FOR_ADMINS), name
+
+
+async def test_an_agents_owner_decides_who_sees_it_and_somebody_else_learns_nothing_by_trying(
+    database: Database, dispatch: Dispatch
+) -> None:
+    async with database.session() as session:
+        await visibility.give(session, ["echo"], owner=BOB)
+    [told] = await said_to(database, dispatch, "/visibility echo private", user=BOB, number=1)
+    assert "yours alone" in told
+    [told] = await said_to(database, dispatch, "/visibility echo shared", user=EVE, number=2)
+    assert told == (await said_to(database, dispatch, "/visibility nobody shared", user=EVE, number=3))[0].replace(
+        "nobody", "echo"
+    )
+    [told] = await said_to(database, dispatch, "/visibility echo shared", user=ANN, number=4)
+    assert "everybody" in told
 
 
 @pytest.mark.parametrize("holder", ["echo", "frail"])
@@ -229,7 +255,7 @@ async def test_what_broke_an_agent_is_answered_again_by_that_agent_alone_and_the
     assert told == ("you said: hello" if holder == "echo" else "mended: hello")
 
 
-async def test_what_an_agents_code_raised_is_kept_with_its_line_and_without_secrets(
+async def test_what_an_agents_code_raised_is_kept_with_its_lines_and_without_secrets(
     database: Database, dispatch: Dispatch
 ) -> None:
     [_, told] = await said_to(database, dispatch, "/broken sk-or-v1-0123456789012345678901")
@@ -239,7 +265,9 @@ async def test_what_an_agents_code_raised_is_kept_with_its_line_and_without_secr
         "agent": "broken",
         "state": "failed",
         "error": "ValueError: no number in [hidden]\n"
-        'bot/agents/broken.py, line 10, in reply: raise ValueError(f"no number in {message.text}")',
+        'bot/agents/broken.py, line 15, in counted: raise ValueError(f"no number in {text}")\n'
+        "bot/agents/broken.py, line 14, in counted: return self.counted(text, tries - 1)\n"
+        "bot/agents/broken.py, line 10, in reply: return self.counted(message.text)",
     }
 
 
@@ -250,7 +278,7 @@ async def test_a_tap_on_an_agents_own_button_is_said_to_that_agent_and_is_nothin
     async with database.session() as session:
         session.add(Approval(nonce="n", change_id=change.id, action="deploy", commit=COMMIT))
     await said_to(database, dispatch, "/cook soup", number=1)
-    await Outbox(database, channel).deliver(ANN)
+    await Outbox(database, channel, Redactor()).deliver(ANN)
     [[sent, body]] = [
         [row["message_ids"][-1], row["body"]]
         for row in await database.run("select body, message_ids from persais.outbox order by id", {})
@@ -317,7 +345,7 @@ async def test_the_answer_to_abort_becomes_the_end_of_it(database: Database, dis
     assert await said_to(database, dispatch, f"/abort {change.id}", number=2) == [
         f"Change {change.id} is being aborted..."
     ]
-    await Ledger(database).update(change.id, state=ChangeState.ABORTED)
+    await Ledger(database, Redactor()).update(change.id, state=ChangeState.ABORTED)
     await dispatch.urgent(1)  # as after a kill
     assert (await outgoing(database))[1:] == [f"Change {change.id} was aborted."] * 2
 

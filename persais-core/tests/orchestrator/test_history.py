@@ -8,7 +8,7 @@ from typing import Any
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Lane, Message, Turn
 from persais_core.orchestrator.graph import PRUNE_EVERY
-from persais_core.orchestrator.state import DROPPED, HISTORY, HISTORY_CHARACTERS, MOST
+from persais_core.orchestrator.state import DROPPED, HISTORY, HISTORY_CHARACTERS, MOST_MESSAGES
 from scripted_openai import ScriptedOpenAI, fails, says
 from talks import ANN, Begin, Echo, Poet, Talk
 
@@ -60,14 +60,14 @@ async def test_without_a_model_for_it_the_oldest_messages_are_dropped_with_a_not
     talk: Talk = await begin(Poet())
     openai_server.script(answer)
     await talk.say("/poet")
-    await exchange(talk, MOST // 2)
+    await exchange(talk, MOST_MESSAGES // 2)
     await talk.orchestrator.summaries.settle()
     assert DROPPED not in seen(openai_server.bodies[-2])[0]
     await exchange(talk, 2)
     await talk.orchestrator.summaries.settle()
     told = [seen(body) for body in openai_server.bodies if body["model"] != "small"][-1]
     assert DROPPED in told[0]
-    assert len(told[1]) == MOST + 1
+    assert len(told[1]) == MOST_MESSAGES + 1
 
 
 async def test_a_summary_of_a_conversation_that_was_forgotten_is_forgotten_too(
@@ -101,6 +101,19 @@ async def test_what_a_lane_was_before_is_not_kept_for_ever(
     ]
     await talk.say("and now", number=PRUNE_EVERY + 1)
     assert seen(openai_server.bodies[-1])[1] == ["hello", "verse", *["more", "verse"] * 4, "and now"]
+
+
+async def test_that_an_agent_could_not_answer_is_not_shown_to_its_model_as_its_own_words(
+    begin: Begin, openai_server: ScriptedOpenAI
+) -> None:
+    talk: Talk = await begin(Poet())
+    openai_server.script(says("verse"))
+    await talk.say("/poet hello")
+    openai_server.script(fails(401))
+    assert "refuses the key" in (await talk.say("lost"))[-1]
+    openai_server.script(says("verse"))
+    await talk.say("again")
+    assert seen(openai_server.bodies[-1])[1] == ["hello", "verse", "again"]
 
 
 async def test_an_agent_that_asks_no_model_costs_no_summary(begin: Begin, openai_server: ScriptedOpenAI) -> None:

@@ -18,11 +18,12 @@ from persais_core.db.tables.evolution import Approval
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Message, Origin, Turn, User
 from persais_core.llm.models import Models
-from persais_core.mechanic import approve
+from persais_core.mechanic import approvals
 from persais_core.mechanic.agent import Mechanic
 from persais_core.mechanic.ledger import Ledger
 from persais_core.orchestrator.graph import Orchestrator
 from persais_core.queue.inbox import is_urgent
+from persais_core.security.redact import Redactor
 from persais_core.settings import Settings
 from persais_core.tools.base import Context
 from scripted_openai import KEY, ScriptedOpenAI
@@ -57,14 +58,14 @@ not_own = pytest.mark.parametrize("how", NOT_OWN, ids=["hook", "schedule", "forw
 
 @pytest.fixture
 def ledger(database: Database) -> Ledger:
-    return Ledger(database)
+    return Ledger(database, Redactor())
 
 
 @pytest.fixture
 async def orchestrator(database: Database, ledger: Ledger, openai_server: ScriptedOpenAI) -> Orchestrator:
     settings = Settings(_env_file=None, llm_base_url=openai_server.url, llm_api_key=KEY)
     registry = Registry([Master(), Mechanic(ledger), Reader()])
-    made = Orchestrator(registry, Models(settings, database), database)
+    made = Orchestrator(registry, Models(settings, database), database, Redactor())
     await made.open()
     return made
 
@@ -121,7 +122,7 @@ async def test_it_taps_no_button(
     await ledger.update(change.id, state=ChangeState.AWAITING_APPROVAL, commit="c" * 40, buttons=BUTTONS)
     async with database.session() as session:
         session.add(Approval(nonce="n", change_id=change.id, action=action, commit="c" * 40))
-    await approve.press(database, ledger, user=ANN, lane=LANE, data="c:n", origin=origin)
+    await approvals.redeem(database, ledger, user=ANN, lane=LANE, data="c:n", origin=origin)
     assert (await (await sql.execute("select used_at from persais.approvals")).fetchall()) == [(None,)]
     assert (await acts(sql))[-1] == ("turn refused", origin, "turn")
     assert isinstance(await ledger.get(change.id), Change)

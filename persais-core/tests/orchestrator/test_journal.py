@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from persais_core import audit
@@ -25,8 +27,8 @@ async def test_the_last_acts_are_lines_with_who_what_and_how_it_ended(database: 
     reply = await journal.answer(database, words="", language="en")
     assert reply.plain and reply.file is None
     header, first, second, third, fourth = reply.text.splitlines()
-    assert header == "The last 4 acts, newest at the bottom:"
-    assert first.endswith("Z ✅ change requested · #3 · Ann Lee (7)")
+    assert header == "The last 4 acts, newest at the bottom, times in UTC:"
+    assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d ✅ change requested · #3 · Ann Lee \(7\)", first)
     assert "🚨 code refused · #3 · the bot · findings: " in second and second.endswith("…")
     assert third.endswith("rolled back · #4 · (8) · ababababab")
     assert "❌ some newer act" in fourth and fourth.isprintable()
@@ -51,7 +53,7 @@ async def test_they_are_chosen_by_number_change_and_word(
 ) -> None:
     await happened(database)
     text = (await journal.answer(database, words=words, language=language)).text  # type: ignore[arg-type]
-    lines = [line for line in text.splitlines() if "Z " in line]
+    lines = [line for line in text.splitlines() if re.match(r"\d\d-\d\d ", line)]
     assert len(lines) == len(found) and all(act in line for act, line in zip(found, lines, strict=True))
 
 

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import dispatched
 import psycopg
 import pytest
+from dispatched import joined, no_shop, outgoing
 
 from persais_core.agents.base import Agent
 from persais_core.channels.telegram.parse import parse
 from persais_core.channels.telegram.send import TelegramChannel
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Lane, Message
+from persais_core.domain.first_turns import COUNTED
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
-from persais_core.metrics import Metrics
 from persais_core.orchestrator.dispatch import Dispatch
-from persais_core.orchestrator.first_turns import COUNTED, FirstTurns
+from persais_core.orchestrator.first_turns import FirstTurns
 from persais_core.orchestrator.state import Answer
 from persais_core.queue import jobs
 from persais_core.queue.inbox import Inbox
-from persais_core.queue.outbox import Outbox
-from persais_core.security.access import Access
+from persais_core.security.redact import Redactor
 from persais_core.tools.base import Context
 from talks import Begin
 from updates import message
 
-ANN = 1000001
+ANN = dispatched.GUEST
 
 
 class Echo(Agent):
@@ -42,42 +42,21 @@ class Echo(Agent):
 
 @pytest.fixture
 def previews(database: Database, tmp_path: Path) -> Previews:
-    async def nothing() -> Any:
-        raise AssertionError("no preview is begun here")
-
-    return Previews(database, Ledger(database), nothing, tmp_path / "previews")
+    return Previews(database, Ledger(database, Redactor()), no_shop, tmp_path / "previews")
 
 
 @pytest.fixture
-async def dispatch(database: Database, channel: TelegramChannel, begin: Begin, previews: Previews) -> Dispatch:
-    unused: Any = None
-    return Dispatch(
-        database=database,
-        channel=channel,
-        access=Access(database, allowed=frozenset({ANN}), admins=frozenset()),
-        orchestrator=(await begin(Echo())).orchestrator,
-        ledger=Ledger(database),
-        configs=unused,
-        previews=previews,
-        facts=unused,
-        first_turns=FirstTurns(database, "c"),
-        sender=Outbox(database, channel),
-        debounce=0.05,
-        metrics=Metrics(),
-        log_content=False,
-        username="my_bot",
-    )
+async def dispatch(
+    database: Database, channel: TelegramChannel, begin: Begin, previews: Previews, tmp_path: Path
+) -> Dispatch:
+    orchestrator = (await begin(Echo())).orchestrator
+    return joined(database, channel, orchestrator, tmp_path, previews=previews, debounce=0.05)
 
 
 async def say(database: Database, *texts: str) -> None:
     for number, text in enumerate(texts):
         incoming = parse(message(text, user=ANN, update=number), bot_id=77)
         assert incoming and await Inbox(database).accept(incoming)
-
-
-async def said(sql: psycopg.AsyncConnection) -> list[str]:
-    rows = await sql.execute("select body ->> 'text' from persais.outbox order by id")
-    return [text for (text,) in await rows.fetchall()]
 
 
 async def test_an_agent_hears_what_was_said_in_one_go_as_one_message(
@@ -87,7 +66,7 @@ async def test_an_agent_hears_what_was_said_in_one_go_as_one_message(
     for turn in (1, 2, 3):
         await sql.execute("delete from procrastinate_jobs where (args ->> 'turn')::int = %s", (turn,))
         await dispatch.turn(turn)
-    assert (await said(sql))[1:] == ["Echo: one\ntwo"]
+    assert (await outgoing(database))[1:] == ["Echo: one\ntwo"]
     assert await (await sql.execute("select id, state from persais.turns order by id")).fetchall() == [
         (1, "done"), (2, "done"),
     ]  # fmt: skip
@@ -103,10 +82,10 @@ async def test_a_turn_of_a_lane_that_tries_a_candidate_goes_to_the_process_that_
     await say(database, "hello")
     with pytest.raises(jobs.ElsewhereError):
         await dispatch.turn(1)
-    assert await said(sql) == []
+    assert await outgoing(database) == []
     await previews.open()
     await dispatch.turn(1)
-    [told] = await said(sql)
+    [told] = await outgoing(database)
     assert "Try" in told or "preview" in told.lower()
 
 

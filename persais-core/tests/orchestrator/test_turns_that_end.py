@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from persais_core.agents.base import Agent
-from persais_core.agents.begun import Begun
+from persais_core.agents.begun import Begun, aside
 from persais_core.agents.context import TurnContext
 from persais_core.db.records import Record
 from persais_core.domain.chats import Message
@@ -100,6 +100,56 @@ class Evading(Agent):
         return "done"
 
 
+class EndsOthers(Exception):
+    """Says in the bot's own tasks that they are cancelled, and begins one there."""
+
+    asked = 0
+
+    def __str__(self) -> str:
+        self.asked += 1
+        if self.asked > 1:
+            raise asyncio.CancelledError
+        return "no"
+
+
+class Raising(Agent):
+    """Raises what does more than to say what went wrong."""
+
+    name = "raising"
+
+    async def reply(self, message: Message, context: Context) -> str:
+        async def fail(context: Context) -> str:
+            """Fail."""
+            raise EndsOthers
+
+        if message.text == "tool":
+            return await context.ask("one", tools=[fail])
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise EndsOthers from error
+
+
+class ByHand(Agent):
+    """Resumes what it should await, and goes on in the middle of it."""
+
+    name = "by_hand"
+
+    def __init__(self) -> None:
+        self.begun: list[asyncio.Task[None]] = []
+        self.left: list[Any] = []
+
+    async def for_ever(self) -> None:
+        await asyncio.Event().wait()
+
+    async def reply(self, message: Message, context: Context) -> str:
+        asked: Any = context.ask("one")
+        self.left.append(asked)
+        asked.send(None)
+        self.begun.append(asyncio.create_task(self.for_ever()))
+        return "done"
+
+
 class Calm:
     """Lets nothing through."""
 
@@ -138,7 +188,7 @@ async def test_tasks_that_an_agent_leaves_behind_are_cancelled_and_those_it_wait
     openai_server.script(calls("linger"), says("one"))
     assert (await talk.say("/restless go"))[-1] == "one two"
     assert len(agent.begun) == 4
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.wait(agent.begun)
     assert all(task.cancelled() for task in agent.begun)
 
@@ -166,6 +216,46 @@ async def test_an_agent_that_cancels_itself_has_broken_and_its_turn_is_answered(
     assert "cancelled itself" in talk.last.raised
 
 
+async def test_an_agent_that_leaves_our_work_in_the_middle_has_its_tasks_noted_all_the_same(
+    begin: Begin, openai_server: ScriptedOpenAI
+) -> None:
+    agent = ByHand()
+    talk = await begin(agent)
+    openai_server.script(says("one"))
+    assert (await talk.say("/by_hand go"))[-1] == "done"
+    async with asyncio.timeout(60):
+        await asyncio.wait(agent.begun)
+    assert agent.begun[0].cancelled()
+
+
+async def test_our_work_goes_on_to_its_end_where_an_agent_leaves_it_in_the_middle() -> None:
+    given_back = asyncio.Event()
+
+    async def holds_a_connection() -> None:
+        await asyncio.sleep(0)
+        given_back.set()
+
+    left: Any = aside(holds_a_connection())
+    left.send(None)
+    async with asyncio.timeout(60):
+        await given_back.wait()
+    left.close()
+
+
+@pytest.mark.parametrize("way", ["reply", "tool"])
+async def test_an_error_is_asked_for_its_words_once_and_not_by_the_bot(
+    begin: Begin, openai_server: ScriptedOpenAI, way: str
+) -> None:
+    talk = await begin(Raising())
+    openai_server.script(calls("fail"), says("told"))
+    [said] = (await talk.say(f"/raising {way}"))[-1:]
+    if way == "tool":
+        assert said == "told" or talk.last.broke
+    else:
+        assert talk.last.broke
+        assert talk.last.raised.startswith(f"{__name__}.EndsOthers: no")
+
+
 async def test_code_that_swallows_its_cancellation_is_not_waited_for_and_ends_all_the_same() -> None:
     stay: list[asyncio.Task[Any]] = []
     swallowed, is_free = 0, False
@@ -191,7 +281,7 @@ async def test_code_that_swallows_its_cancellation_is_not_waited_for_and_ends_al
             await begun.run(answers(), seconds=0.05)
         assert [task.done() for task in stay] == [False, False]
         begun.end()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asyncio.wait(stay)
         assert swallowed > 2
     finally:

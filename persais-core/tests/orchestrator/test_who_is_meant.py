@@ -6,36 +6,31 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import dispatched
 import pytest
+from dispatched import COMMIT, done, joined, outgoing
 
 from persais_core import audit
 from persais_core.agents import visibility
 from persais_core.agents.base import Agent
 from persais_core.agents.config import AgentConfigs
 from persais_core.agents.registry import Registry
-from persais_core.channels.telegram.parse import parse
 from persais_core.channels.telegram.send import TelegramChannel
 from persais_core.db.engine import Database
-from persais_core.domain.changes import Change, ChangeState, Plan
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, Message, User
 from persais_core.domain.configs import ConfigChange
+from persais_core.domain.plans import Part, Plan
 from persais_core.mechanic.agent import Mechanic, is_correction
 from persais_core.mechanic.ledger import Ledger
-from persais_core.mechanic.preview import Previews
-from persais_core.metrics import Metrics
-from persais_core.orchestrator import commands
 from persais_core.orchestrator.dispatch import Dispatch
-from persais_core.orchestrator.first_turns import FirstTurns
-from persais_core.queue.inbox import Inbox
-from persais_core.queue.outbox import Outbox
-from persais_core.security.access import Access
+from persais_core.security.redact import Redactor
 from persais_core.tools.base import Context
 from talks import Begin, Echo
 from updates import message
 
-ANN, BOB = 1000001, 1000002
+ANN, BOB = dispatched.ADMIN, dispatched.GUEST
 ADMIN, LANE = User(id=ANN, name="Ann", is_admin=True), Lane(chat_id=ANN)
-COMMIT = "c" * 40
 ECHO: dict[str, Any] = {"plan": Plan(understood="x", edit=("bot/agents/echo.py",)), "commit": COMMIT}
 WAITING: dict[str, Any] = ECHO | {"state": ChangeState.AWAITING_APPROVAL, "buttons": {"deploy": "c:n", "abort": "c:m"}}
 SETTING: dict[str, Any] = {"plan": Plan(understood="x", configure=ConfigChange(agent="echo", enabled=False))}
@@ -57,7 +52,7 @@ class Chat:
 
     def __init__(self, database: Database, dispatch: Dispatch, configs: AgentConfigs) -> None:
         self.database, self.dispatch, self.configs = database, dispatch, configs
-        self.ledger = Ledger(database)
+        self.ledger = Ledger(database, Redactor())
 
     async def opened(self, request: str = "Echo in upper case", **fields: Any) -> Change:
         change = await self.ledger.open(lane=LANE, user=ADMIN, request=request, turn_id=None)
@@ -67,21 +62,14 @@ class Chat:
         self, text: str, *, language: Language = "en", user: int = ANN, reply_to: int | None = None
     ) -> list[str]:
         """What is put in the outbox because of it."""
-        before = len(await self.outgoing())
         given = message(text, user=user, update=next(numbers))
         given["message"]["from"]["language_code"] = language
         if reply_to is not None:
             given["message"]["reply_to_message"] = {"message_id": reply_to, "from": {"id": 77, "is_bot": True}}
-        incoming = parse(given, bot_id=77)
-        assert incoming and await Inbox(self.database).accept(incoming)
-        taken = "delete from procrastinate_jobs where task_name in ('turn', 'urgent') returning args"
-        for row in await self.database.run(taken, {}):
-            await (self.dispatch.urgent if "update" in row["args"] else self.dispatch.turn)(**row["args"])
-        return (await self.outgoing())[before:]
+        return await done(self.database, self.dispatch, given)
 
     async def outgoing(self) -> list[str]:
-        rows = await self.database.run("select body ->> 'text' as text from persais.outbox order by id", {})
-        return [row["text"] for row in rows]
+        return await outgoing(self.database)
 
     async def corrected(self) -> int | None:
         """The change that the newest one corrects."""
@@ -90,30 +78,11 @@ class Chat:
 
 @pytest.fixture
 async def chat(database: Database, channel: TelegramChannel, begin: Begin, tmp_path: Path) -> Chat:
-    async def facts(language: Language) -> commands.Facts:
-        return commands.Facts(version="1", commit=COMMIT, database="ok", model="m", sandbox="s")
-
     unused: Any = None
-    ledger, own = Ledger(database), (Echo(), Quiet())
+    ledger, own = Ledger(database, Redactor()), (Echo(), Quiet())
     orchestrator = (await begin(Mechanic(ledger, own), *own)).orchestrator
     configs = AgentConfigs(database, unused, orchestrator.registry)
-    dispatch = Dispatch(
-        database=database,
-        channel=channel,
-        access=Access(database, allowed=frozenset({BOB}), admins=frozenset({ANN})),
-        orchestrator=orchestrator,
-        ledger=ledger,
-        configs=configs,
-        previews=Previews(database, ledger, unused, tmp_path / "previews"),
-        facts=facts,
-        first_turns=FirstTurns(database, COMMIT),
-        sender=Outbox(database, channel),
-        debounce=0,
-        metrics=Metrics(),
-        log_content=False,
-        username="My_bot",
-    )
-    return Chat(database, dispatch, configs)
+    return Chat(database, joined(database, channel, orchestrator, tmp_path, configs=configs), configs)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +132,9 @@ async def test_a_reply_to_a_card_corrects_that_change_whatever_it_says(chat: Cha
     await chat.opened("Another wish", **WAITING)
     key = f"change:{first.id}:card"
     await chat.database.run("update persais.outbox set message_ids = array[4711] where key = %(key)s", {"key": key})
-    await chat.says("/mechanic")
+    await chat.says("/echo")
+    assert await chat.says("greet the Quiet one, too", reply_to=4711, user=BOB) != []
+    assert await chat.corrected() is None
     await chat.says("greet the Quiet one, too", reply_to=4711)
     assert await chat.corrected() == first.id
     assert (await chat.ledger.open_changes())[-1].said_last == "greet the Quiet one, too"
@@ -219,6 +190,10 @@ async def test_commands_know_agents_by_their_titles_and_suggest_one_that_is_near
     [told] = await chat.says("/why Эхо", language="ru")
     assert told.startswith("Агент: echo")
     assert await chat.says("/why Тихй", language="ru") == ["Агента тихй нет. Может быть, /why quiet?"]
+    assert await chat.says("/why master") == [
+        "master was not made here, so there is nothing to tell of it. Name an agent that was, such as /why echo, "
+        "or send /why as a reply to a message of mine."
+    ]
     assert await chat.says("/why nosuch") == [
         "nosuch was not made here, so there is nothing to tell of it. Name an agent that was, such as /why echo, "
         "or send /why as a reply to a message of mine."
@@ -238,6 +213,26 @@ async def test_commands_know_agents_by_their_titles_and_suggest_one_that_is_near
     assert (await chat.says("/why Тихий", user=BOB))[0].startswith("тихий was not made here")
     assert (await chat.says("/why quiet", user=BOB))[0].startswith("quiet was not made here")
     assert (await chat.says("/why quieter", user=BOB))[0].startswith("quieter was not made here")
+
+
+async def test_an_agent_that_an_open_change_makes_is_told_to_be_on_its_way(chat: Chat) -> None:
+    nothing = "poet was not made here, so there is nothing to tell of it."
+    assert await chat.says("/why poet") == [nothing]
+    poet = Part(kind="agent", name="poet", title="Поэт")
+    change = await chat.opened(plan=Plan(understood="x", create=(poet,)), state=ChangeState.DEPLOYING)
+    for said in ("/poet", "/why poet", "/poet write a verse"):
+        assert await chat.says(said) == [f"There is no agent poet yet: change {change.id} makes it (deploying)."]
+    told = f"Агента поэт пока нет: его делает изменение {change.id} (развёртывается)."
+    assert await chat.says("/why поэт", language="ru") == [told]
+    assert (await chat.says("/poet", user=BOB))[0].startswith("I know no command /poet")
+    assert await chat.says("/why poet", user=BOB) == [nothing]
+    await chat.ledger.update(change.id, state=ChangeState.ABORTED)
+    assert (await chat.says("/poet"))[0].startswith("I know no command /poet")
+
+
+async def test_a_command_in_another_language_is_answered_with_the_one_that_was_meant_once(chat: Chat) -> None:
+    assert await chat.says("/помощь", language="ru") == ["Я не знаю команды /помощь. Может быть, /help?"]
+    assert await chat.says("/hepl") == ["I know no command /hepl. Did you mean /help?"]
 
 
 async def test_what_is_a_button_and_no_command_is_told_to_admins(chat: Chat) -> None:

@@ -80,8 +80,8 @@ class Incoming(Value):
     payload: dict[str, Any]
 
 
-class Channel(Protocol):
-    """Sends to one chat service."""
+class Sender(Protocol):
+    """What the outbox needs of a chat service."""
 
     async def put(
         self, lane: Lane, reply: Reply, *, ids: Sequence[int] = (), done: int = 0, noted: Noted | None = None
@@ -107,6 +107,42 @@ class Channel(Protocol):
         """Whether the service can be reached and answers this bot at all; never raises."""
         ...
 
+
+class Channel(Sender, Protocol):
+    """One bot at one chat service: what comes in there, and what goes out.
+
+    What an update says is read apart, by a function (`queue.intake.Read`): stored updates are read again and again.
+    """
+
+    @property
+    def bot_id(self) -> int:
+        """The bot's own number there, once the channel is open."""
+        ...
+
+    @property
+    def username(self) -> str:
+        """Under which people address commands to the bot, without its @; once the channel is open."""
+        ...
+
+    async def receive(
+        self, accept: Callable[[Any], Awaitable[None]], *, posted_to: str | None = None, secret: str | None = None
+    ) -> None:
+        """Have updates come in until cancelled.
+
+        Args:
+            accept: stores one raw update; where it raises, the update comes again.
+            posted_to: an address of ours that the service posts them to instead, through `web`.
+            secret: what the service shows at that address.
+
+        Raises:
+            ChannelError: the service refuses the address.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...
+
     async def typing(self, lane: Lane) -> None:
         """Show for about five seconds that an answer is being written; never raises."""
         ...
@@ -115,6 +151,13 @@ class Channel(Protocol):
         """End the waiting of a tapped button, with a short note or an alert; never raises."""
         ...
 
-    async def set_menu(self, commands: Sequence[tuple[str, str]], language: Language | None) -> None:
-        """Show the commands (name, description) in the client's menu; None: for every other language."""
+    async def set_menu(
+        self, commands: Sequence[tuple[str, str]], language: Language | None, *, user_id: int | None = None
+    ) -> None:
+        """Show the commands (name, description) in the client's menu.
+
+        Args:
+            language: None: for every other language.
+            user_id: whose menu it is, in their private chat; None: that of everybody who has none of their own.
+        """
         ...

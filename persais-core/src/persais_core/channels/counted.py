@@ -1,19 +1,19 @@
-"""A channel that counts what could not be sent."""
+"""A sender that counts what could not be sent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from persais_core import errors
-from persais_core.channels.base import Channel, FloodError, Noted
-from persais_core.domain.chats import Lane, Language, Reply
+from persais_core.channels.base import FloodError, Noted, Sender
+from persais_core.domain.chats import Lane, Reply
 from persais_core.metrics import Metrics
 
 
-class CountedChannel:
-    """Implements `channels.base.Channel` around another one."""
+class CountedSender:
+    """Implements `channels.base.Sender` around another one."""
 
-    def __init__(self, inner: Channel, metrics: Metrics) -> None:
+    def __init__(self, inner: Sender, metrics: Metrics) -> None:
         self._inner, self._metrics = inner, metrics
 
     async def put(
@@ -31,15 +31,3 @@ class CountedChannel:
     async def answers(self) -> bool:
         """Whether the service answers at all."""
         return await self._inner.answers()
-
-    async def typing(self, lane: Lane) -> None:
-        """Show that an answer is being written."""
-        await self._inner.typing(lane)
-
-    async def answer_press(self, press_id: str, text: str = "", *, alert: bool = False) -> None:
-        """End the waiting of a tapped button."""
-        await self._inner.answer_press(press_id, text, alert=alert)
-
-    async def set_menu(self, commands: Sequence[tuple[str, str]], language: Language | None) -> None:
-        """Show the commands in the client's menu."""
-        await self._inner.set_menu(commands, language)

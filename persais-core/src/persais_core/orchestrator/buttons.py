@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from persais_core.channels.base import Press
 from persais_core.db.engine import Database
-from persais_core.domain.chats import Button, Lane, Message
+from persais_core.domain.chats import Button, Lane, Message, storable
 from persais_core.domain.names import BUILT_IN_AGENTS, NAME
 from persais_core.queue import outbox
 from persais_core.queue.inbox import CHOOSE_AGENT, SAY
@@ -40,7 +40,7 @@ def made_by(agent: str, made: Iterable[Iterable[Button]]) -> tuple[tuple[Button,
         kept: list[Button] = []
         for button in row:
             # Neither chat services nor Postgres take everything that a text may hold.
-            text = " ".join(button.text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8").split())
+            text = " ".join(storable(button.text).split())
             if not text:
                 continue
             data = None if button.url else f"{SAY}{agent}:{count}"

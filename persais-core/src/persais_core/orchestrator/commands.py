@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from persais_core import texts
 from persais_core.agents.base import Agent
 from persais_core.agents.registry import MASTER, Registry
+from persais_core.domain import names
 from persais_core.domain.changes import Change
 from persais_core.domain.chats import Button, Language, Reply, User
 from persais_core.queue.inbox import CHOOSE_AGENT
 from persais_core.security.sandbox import Isolation
 
-EVERYBODY = ("start", "help", "agents", "master", "reset", "status", "why")
-# What an admin alone may do, or has a use for: only they try changes and come to own agents.
-ADMINS = ("mechanic", "stop", "deploy", "abort", "rollback", "config", "visibility", "audit", "dead")
 SHORT = 50  # characters of a request that stand for a change without a branch
 
 
@@ -42,26 +41,21 @@ def start(user: User, registry: Registry) -> Reply:
     return Reply(text=texts.say(user.language, key, hello=hello), buttons=_agents(user, registry))
 
 
-def known(user: User) -> tuple[str, ...]:
-    """The built-in commands that somebody may use."""
-    return (*EVERYBODY, *ADMINS) if user.is_admin else EVERYBODY
-
-
-def help_text(user: User, registry: Registry, *, is_claimable: bool) -> Reply:
-    """What one can do here: as much of it as this person may.
+def help_text(language: Language, registry: Registry, told: Iterable[names.Command]) -> Reply:
+    """What one can do here.
 
     Args:
-        is_claimable: nobody owns the bot yet.
+        registry: the agents that are told.
+        told: the commands; see `rights.usable`.
     """
-    language = user.language
-    parts = [texts.say(language, "help")]
+    by_theme: dict[names.Theme, list[str]] = {}
+    for command in told:
+        line = f"/{command.name} — {texts.say(language, f'help-{command.name}')}"
+        by_theme.setdefault(command.theme, []).append(line)
+    parts = ["\n".join([texts.say(language, f"help-{theme}"), *lines]) for theme, lines in by_theme.items()]
     if own := _own(registry):
         lines = [f"/{a.name} — {a.emoji} {texts.line(a.called(language))}" for a in own]
-        parts.append("\n".join([texts.say(language, "help-agents"), *lines]))
-    if user.is_admin:
-        parts += [texts.say(language, "help-mechanic"), texts.say(language, "help-admin")]
-    if is_claimable:
-        parts.append(texts.say(language, "help-claim"))
+        parts.insert(1, "\n".join([texts.say(language, "help-own"), *lines]))
     return Reply(text="\n\n".join(parts))
 
 
@@ -110,12 +104,18 @@ def isolation(found: Isolation, language: Language) -> tuple[str, tuple[str, ...
     return said, () if found.state == "enforced" else (texts.say(language, "warning-unsandboxed"),)
 
 
-def menu(registry: Registry, language: Language) -> list[tuple[str, str]]:
-    """The commands of the client's menu: built-in ones, then one for each agent."""
-    built_in = [
-        (name, texts.say(language, f"menu-{name}"))
-        for name in ("start", "help", "agents", "mechanic", "status", "audit")
-    ]
+def menu(registry: Registry, language: Language, *, is_admin: bool = False) -> list[tuple[str, str]]:
+    """The commands of the client's menu: built-in ones, then one for each agent.
+
+    Args:
+        registry: the agents that are told.
+        is_admin: whether it is an admin's, which holds all that /help tells an admin. That of everybody else has the
+            first few only; /mechanic is among them, as an admin whose chat is new has no menu of their own yet.
+    """
+    told = sorted((c for c in names.COMMANDS if c.place_in_menu), key=lambda command: command.place_in_menu or 0)
+    if is_admin:
+        told += [c for c in names.COMMANDS if not c.place_in_menu and c.who != "claimants"]
+    built_in = [(c.name, texts.say(language, f"{'menu' if c.place_in_menu else 'help'}-{c.name}")) for c in told]
     return built_in + [(a.name, f"{a.emoji} {a.called(language)}") for a in _own(registry)]
 
 
@@ -126,7 +126,9 @@ def _own(registry: Registry) -> list[Agent]:
 def _agents(user: User, registry: Registry) -> tuple[tuple[Button, ...], ...]:
     shown = [a for a in registry if user.is_admin or a.name != "mechanic"]
     buttons = [
-        Button(text=f"{agent.emoji} {agent.called(user.language)}"[:60], data=f"{CHOOSE_AGENT}{agent.name}")
+        Button(
+            text=f"{agent.emoji} {texts.subject(agent.called(user.language))}"[:60], data=f"{CHOOSE_AGENT}{agent.name}"
+        )
         for agent in shown
     ]
     return tuple(tuple(buttons[i : i + 2]) for i in range(0, len(buttons), 2))

@@ -10,9 +10,9 @@ from persais_core import errors, texts
 from persais_core.db.engine import Database
 from persais_core.domain.changes import Change, ChangeState, Notice
 from persais_core.domain.chats import Reply, Turn
-from persais_core.mechanic import approve, cards, rollback
+from persais_core.mechanic import approvals, cards, rollback
 from persais_core.mechanic.ledger import Ledger
-from persais_core.queue import jobs, outbox
+from persais_core.queue import jobs, locks, outbox
 
 MOST_SHOWN = 40  # characters of a word that names no change
 
@@ -41,7 +41,7 @@ async def deploy(database: Database, ledger: Ledger, turn: Turn) -> Reply:
     if change is None:
         return _nothing(turn, "deploy", waiting)
     data = change.buttons.get("deploy", "")
-    tapped = await approve.press(database, ledger, user=turn.user, lane=turn.lane, data=data, origin=turn.origin)
+    tapped = await approvals.redeem(database, ledger, user=turn.user, lane=turn.lane, data=data, origin=turn.origin)
     return Reply(text=tapped.note, plain=True)
 
 
@@ -58,7 +58,7 @@ async def roll_back(database: Database, ledger: Ledger, turn: Turn, key: str | N
         await jobs.defer(
             session,
             "rollback",
-            lock="rollback",
+            lock=locks.ROLLBACK,
             what=str(change.id),
             user=turn.user.id,
             chat=turn.lane.chat_id,

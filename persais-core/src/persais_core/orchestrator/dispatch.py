@@ -18,22 +18,23 @@ from persais_core import texts
 from persais_core.agents.config import AgentConfigs
 from persais_core.agents.registry import MASTER
 from persais_core.channels import presence
-from persais_core.channels.base import Channel, Incoming, Press
-from persais_core.channels.telegram.parse import parse
+from persais_core.channels.base import Channel, Incoming
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Lane, Language, Message, Reply, Turn, User
 from persais_core.domain.names import BUILT_IN_AGENTS
-from persais_core.mechanic import approve, diff
+from persais_core.mechanic.approvals import Tapped
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
 from persais_core.metrics import Metrics
-from persais_core.orchestrator import buttons, commands, set_aside
+from persais_core.orchestrator import buttons, commands
 from persais_core.orchestrator.built_in import BuiltIn
 from persais_core.orchestrator.first_turns import FirstTurns
 from persais_core.orchestrator.graph import Orchestrator
 from persais_core.orchestrator.state import Answer
+from persais_core.orchestrator.taps import Taps
 from persais_core.queue import claims, jobs, outbox
 from persais_core.queue.inbox import Inbox, Raw
+from persais_core.queue.intake import Read
 from persais_core.queue.lanes import Gathered, Lanes
 from persais_core.security.access import Access, Claim, Known, Standing
 
@@ -59,6 +60,7 @@ class Dispatch:
         metrics: where turns are counted.
         log_content: whether the log may hold what people write.
         username: under which people address commands to this bot, without its @.
+        read: what a stored update says.
     """
 
     def __init__(
@@ -78,17 +80,18 @@ class Dispatch:
         metrics: Metrics,
         log_content: bool,
         username: str,
+        read: Read,
     ) -> None:
         self._database, self._channel, self._access = database, channel, access
-        self._orchestrator, self._ledger = orchestrator, ledger
+        self._orchestrator, self._taps = orchestrator, Taps(database, access, ledger)
         self._built_in = BuiltIn(
             database=database, access=access, orchestrator=orchestrator, ledger=ledger, configs=configs, facts=facts
         )
-        self._inbox, self._previews = Inbox(database), previews
+        self._inbox, self._previews, self._ledger = Inbox(database), previews, ledger
         self._first_turns, self._sender = first_turns, sender
         self._metrics, self._log_content = metrics, log_content
-        self._username = username.lower()
-        self._lanes = Lanes(database, read=_parsed, calls=self._called, debounce=debounce)
+        self._username, self._read = username.lower(), read
+        self._lanes = Lanes(database, read=self._parsed, calls=self._called, debounce=debounce)
 
     def _called(self, text: str, holder: str | None) -> str | None:
         if holder in BUILT_IN_AGENTS and holder != MASTER:
@@ -151,6 +154,10 @@ class Dispatch:
             if (await self._orchestrator.seen_by(user)).find(gathered.again) is None:
                 return await self._done(turn, (), incoming.lane)  # that it broke was told; it is not there any more
             value = value.model_copy(update={"chosen": gathered.again, "is_again": True})
+        elif await self._is_about_a_change(value):
+            # Whoever the chat is with, a preview too, has not said what is answered.
+            first = said[0].model_copy(update={"text": f"/mechanic {said[0].text}"})
+            value = value.model_copy(update={"messages": (first, *said[1:])})
         answer: Answer | None = None
         async with presence.typing(self._channel, incoming.lane):
             # What raises here is a bug of ours or the database: the queue tries again, and then sets the turn aside.
@@ -168,24 +175,27 @@ class Dispatch:
             log.info("content", said=value.message.text, replies=[reply.text for reply in replies])
         return claimed
 
+    async def _is_about_a_change(self, turn: Turn) -> bool:
+        """Whether somebody who may change the bot answers the card or the progress of a change that is not over."""
+        replied, words = turn.message.reply_to, turn.messages[0].text
+        if replied is None or not words or words.startswith("/") or not (turn.is_own_words and turn.user.is_admin):
+            return False
+        change = await self._ledger.shown_in(turn.lane, replied)
+        return change is not None and change.state.can_be_aborted
+
     async def urgent(self, update: int) -> None:
         """Act on a tap or an emergency command, beside the lane."""
-        incoming = _parsed(await self._inbox.update(update))
+        raw = await self._inbox.update(update)
+        incoming = self._parsed(raw) if raw else None
         if incoming is None or incoming.user is None or incoming.lane is None or self._is_for_another(incoming):
             return
         user, refusal = await self._authorised(incoming, incoming.user)
         if incoming.press is not None:
             if user is None:
                 await self._access.refuse_tap(incoming.user)
-                tapped = approve.Tapped(note=texts.say(incoming.user.language, "stranger"), alert=True)
-            elif incoming.press.data.startswith(diff.PRESS):
-                tapped = await self._turn_page(incoming.press, incoming.lane, user)
-            elif incoming.press.data.startswith(set_aside.PRESS):
-                tapped = await set_aside.press(self._database, data=incoming.press.data, user=user)
+                tapped = Tapped(note=texts.say(incoming.user.language, "stranger"), alert=True)
             else:
-                tapped = await approve.press(
-                    self._database, self._ledger, user=user, lane=incoming.lane, data=incoming.press.data
-                )
+                tapped = await self._taps.press(incoming.press, incoming.lane, user)
             await self._channel.answer_press(incoming.press.id, tapped.note, alert=tapped.alert)
             return
         async with self._database.session() as session:
@@ -205,28 +215,6 @@ class Dispatch:
         if said is None or said.is_forwarded or lane is None or lane.chat_id > 0:
             return False
         return said.addressee not in {"", self._username}
-
-    async def _turn_page(self, press: Press, lane: Lane, user: User) -> approve.Tapped:
-        """Put the turning of a page of a diff in the queue."""
-        words = press.data.removeprefix(diff.PRESS).split(":")
-        if not user.is_admin:
-            await self._access.refuse_tap(user, "no admin")
-            return approve.Tapped(note=texts.say(user.language, "tap-not-admin"), alert=True)
-        if press.message_id is None or len(words) != 2 or not all(w.isdecimal() and len(w) < 10 for w in words):
-            return approve.Tapped(note=texts.say(user.language, "tap-unknown"), alert=True)
-        async with self._database.session() as session:
-            await jobs.defer(
-                session,
-                "diff",
-                lock=f"diff:{lane.chat_id}",
-                change=int(words[0]),
-                chat=lane.chat_id,
-                topic=lane.topic_id,
-                user=user.id,
-                page=int(words[1]),
-                message=press.message_id,
-            )
-        return approve.Tapped(note="")
 
     async def _authorised(
         self, incoming: Incoming, user: User, known: Known | None = None
@@ -254,7 +242,7 @@ class Dispatch:
         agent, failed, error = (answer.agent, answer.broke, answer.raised or None) if answer else (None, False, None)
         return await outbox.answer(self._database, turn, lane, replies, agent=agent, failed=failed, error=error)
 
-
-def _parsed(raw: Raw | None) -> Incoming | None:
-    """A stored update as a channel's event."""
-    return parse(raw.payload, bot_id=raw.bot_id) if raw else None
+    def _parsed(self, raw: Raw) -> Incoming | None:
+        """A stored update as a channel's event; it may have come to another bot, which had this database before."""
+        incoming = self._read(raw.payload)
+        return incoming.model_copy(update={"bot_id": raw.bot_id}) if incoming else None

@@ -7,9 +7,8 @@ nothing, as it is not counted.
 from __future__ import annotations
 
 from persais_core.db.engine import Database
+from persais_core.domain.first_turns import COUNTED
 from persais_core.orchestrator.state import Answer
-
-COUNTED = 5  # of each agent
 
 _COUNT = (
     "insert into persais.first_turns (commit, agent, turns, broken) values (%(commit)s, %(agent)s, 1, %(broke)s) "

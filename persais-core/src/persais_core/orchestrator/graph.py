@@ -72,16 +72,13 @@ class Orchestrator:
 
     Args:
         registry: all agents that there are.
-        redactor: takes keys out of what is kept of an agent's errors; the common kinds where not given.
+        redactor: takes keys out of what is kept of an agent's errors.
     """
 
-    def __init__(
-        self, registry: Registry, models: Models, database: Database, redactor: Redactor | None = None
-    ) -> None:
+    def __init__(self, registry: Registry, models: Models, database: Database, redactor: Redactor) -> None:
         self.registry, self.roster = registry, Roster(registry, database)
         self.summaries = Summaries(models)
-        self._models, self._database = models, database
-        self._redactor = redactor or Redactor()
+        self._models, self._database, self._redactor = models, database, redactor
         self._free: asyncio.LifoQueue[CompiledStateGraph[LaneState, Around, LaneState, LaneState]] = asyncio.LifoQueue()
 
     async def open(self) -> None:

@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from sqlalchemy import select
 from sqlmodel import col
 
 from persais_core import audit, checks, texts
+from persais_core.coders import base
 from persais_core.db.engine import Database
 from persais_core.db.tables.people import Person
 from persais_core.domain.chats import File, Language, Reply
@@ -24,16 +25,17 @@ if TYPE_CHECKING:
     from persais_core.db.tables.people import AuditEntry
 
 USUAL = 15  # entries where no number is given
-MOST = 500
+MAX_ENTRIES = 500
 MAX_TEXT = 3000  # characters in the chat; one message takes 4,096
 MAX_DETAIL = 60  # characters of one detail
 MARKS = {"ok": "✅", "refused": "⛔", "failed": "❌"}
 DETAILS = (
-    "about", "arguments", "attempt", "branch", "button", "cap", "cause", "checks", "cost", "denied", "enabled", "files",
-    "findings", "instead_of", "keywords", "kind", "lane", "max_tokens", "model", "origin", "pull_request", "round",
-    "safe_mode", "spent", "status", "temperature", "tool", "visibility", "wanted",
+    "about", "agent", "arguments", "attempt", "branch", "button", "cap", "cause", "checks", "cost", "denied", "enabled",
+    "files", "findings", "instead_of", "keywords", "kind", "lane", "max_tokens", "model", "origin", "pull_request",
+    "round", "safe_mode", "spent", "status", "temperature", "tool", "visibility", "wanted",
 )  # fmt: skip
 """Details there is a word for in the catalogues; one that is not here is shown as it is called."""
+CODER_STATUSES: tuple[str, ...] = get_args(base.Status)
 CHANGE = re.compile(r"change (\d+)")
 
 
@@ -65,7 +67,7 @@ def _wanted(words: str, language: Language) -> audit.Wanted:
     wanted, rest = audit.Wanted(limit=USUAL), []
     for word in words.split():
         if re.fullmatch(r"[0-9]{1,9}", word):
-            wanted = dataclasses.replace(wanted, limit=min(max(int(word), 1), MOST))
+            wanted = dataclasses.replace(wanted, limit=min(max(int(word), 1), MAX_ENTRIES))
         elif re.fullmatch(r"#[0-9]{1,9}", word):
             wanted = dataclasses.replace(wanted, change=int(word[1:]))
         else:
@@ -84,7 +86,7 @@ def _line(entry: AuditEntry, names: Mapping[int, str], language: Language) -> st
     mark = "🚨" if entry.alarm else MARKS.get(entry.outcome, "")
     about = CHANGE.sub(r"#\1", entry.subject)
     parts = [
-        f"{entry.at.astimezone(UTC):%m-%d %H:%M}Z {mark} {_act(entry.action, language)}",
+        f"{entry.at.astimezone(UTC):%m-%d %H:%M} {mark} {_act(entry.action, language)}",
         about,
         who,
         (entry.commit or "")[:10],
@@ -112,6 +114,8 @@ def _value(name: str, value: object, language: Language) -> str:
         return texts.say(language, "detail-yes" if value else "detail-no")
     if name == "checks" and value in checks.ORDER:
         return texts.say(language, f"check-{value}")
+    if name == "status" and value in CODER_STATUSES:
+        return texts.say(language, f"coder-status-{str(value).replace('_', '-')}")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

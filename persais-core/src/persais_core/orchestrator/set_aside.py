@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from persais_core import audit, texts
+from persais_core import texts
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Button, Language, Reply, User
-from persais_core.mechanic.approve import Tapped
-from persais_core.queue import dead_letters
+from persais_core.mechanic.approvals import Tapped
+from persais_core.queue import letters
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PRESS = "dead:"
 """Start of the data of a button under a letter; `retry:` or `drop:` and its number follow."""
 SHOWN = 10
-WORDS = {"retry": dead_letters.retry, "drop": dead_letters.drop}
+WORDS = {"retry": letters.retry, "drop": letters.drop}
 
 
 async def answer(database: Database, *, words: str, user: User) -> Reply:
@@ -30,15 +30,11 @@ async def answer(database: Database, *, words: str, user: User) -> Reply:
     return Reply(text=await _act(database, verb, number.strip().lstrip("#"), user), plain=True)
 
 
-async def press(database: Database, *, data: str, user: User) -> Tapped:
-    """Do what a button under a letter says."""
+async def press(database: Database, *, data: str, user: User) -> Tapped | None:
+    """Do what a button under a letter says, for an admin; None where it is no such button."""
     verb, _, number = data.removeprefix(PRESS).partition(":")
-    if not user.is_admin:
-        async with database.session() as session:
-            await audit.refuse(session, "tap", actor=user.id, alarm="tap", cause="no admin")
-        return Tapped(note=texts.say(user.language, "tap-not-admin"), alert=True)
     if verb not in WORDS or not number.isdecimal():
-        return Tapped(note=texts.say(user.language, "tap-unknown"), alert=True)
+        return None
     return Tapped(note=await _act(database, verb, number, user))
 
 
@@ -46,28 +42,28 @@ async def _act(database: Database, verb: str, number: str, user: User) -> str:
     try:
         async with database.session() as session:
             letter = await WORDS[verb](session, int(number[:19]), actor=user.id)
-    except dead_letters.DeadLetterError as error:
+    except letters.LetterError as error:
         return texts.explain(user.language, error)
     return texts.say(user.language, f"dead-{letter.state}", letter=letter.id)
 
 
 async def _listed(session: AsyncSession, language: Language) -> Reply:
-    letters = await dead_letters.waiting(session, SHOWN + 1)
-    if not letters:
+    waiting = await letters.waiting(session, SHOWN + 1)
+    if not waiting:
         return Reply(text=texts.say(language, "dead-none"), plain=True)
     lines = [texts.say(language, "dead-list")]
-    for letter in letters[:SHOWN]:
+    for letter in waiting[:SHOWN]:
         kind = texts.say(language, f"dead-kind-{letter.kind}")
         tries = texts.say(language, "dead-tries", count=letter.tries)
         subject, cause = texts.escaped(letter.subject), texts.escaped(letter.cause)
         lines.append(f"**{letter.id}.** {kind} ({subject}), {tries}: {cause}")
-    if len(letters) > SHOWN:
+    if len(waiting) > SHOWN:
         lines.append(texts.say(language, "dead-more", count=SHOWN))
     buttons = tuple(
         tuple(
             Button(text=texts.say(language, f"dead-button-{verb}", letter=letter.id), data=f"{PRESS}{verb}:{letter.id}")
             for verb in WORDS
         )
-        for letter in letters[:SHOWN]
+        for letter in waiting[:SHOWN]
     )
     return Reply(text="\n".join(lines), buttons=buttons)

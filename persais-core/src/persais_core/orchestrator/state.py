@@ -20,7 +20,7 @@ from persais_core.llm.models import Models, Said
 
 HISTORY = 20  # messages between a person and one agent, after which the older half is summed up
 HISTORY_CHARACTERS = 2000  # of each
-MOST = 2 * HISTORY  # messages with one agent; if there is no summary by then, the oldest are dropped
+MOST_MESSAGES = 2 * HISTORY  # with one agent; if there is no summary by then, the oldest are dropped
 MOST_IN_LANE = 6 * HISTORY  # of all agents together
 DROPPED = "Earlier messages of this conversation are not known any more."
 

@@ -7,35 +7,17 @@ nobody learns of a command for admins, or of another's private agent, by a near 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from persais_core import texts
 from persais_core.agents.base import Agent
 from persais_core.agents.registry import Registry, flat
-from persais_core.domain.chats import Reply, User
-from persais_core.orchestrator import commands
+from persais_core.domain.chats import Reply
+from persais_core.orchestrator import rights
 from persais_core.orchestrator.state import Around
 
 MOST_WORDS = 5  # of a title that stands before other words
 LIKE_ENOUGH = 0.66  # of 1: in a word of three letters one may be wrong
-_TRANSLATED = {
-    "start": ("старт", "начать"),
-    "help": ("помощь", "справка", "хелп"),
-    "agents": ("агенты", "боты"),
-    "master": ("мастер",),
-    "reset": ("сброс", "сбросить", "забыть"),
-    "status": ("статус", "состояние"),
-    "why": ("почему", "зачем"),
-    "mechanic": ("механик",),
-    "stop": ("стоп",),
-    "deploy": ("деплой", "развернуть"),
-    "abort": ("отмена", "отменить"),
-    "rollback": ("откат", "откатить"),
-    "config": ("настройки", "конфиг"),
-    "visibility": ("видимость",),
-    "audit": ("аудит", "журнал"),
-}
-"""What those who write Russian may say for the built-in commands."""
 _ON_CARD = {
     "diff": "button-diff",
     "дифф": "button-diff",
@@ -46,7 +28,7 @@ _ON_CARD = {
 """What people say for what is no command but a button on the card of a change."""
 
 
-def answer(command: str, around: Around) -> Reply:
+async def answer(command: str, around: Around) -> Reply:
     """That there is no such command, and which one there is.
 
     Args:
@@ -58,20 +40,30 @@ def answer(command: str, around: Around) -> Reply:
     elif user.is_admin and command in _ON_CARD:
         button = texts.say(user.language, _ON_CARD[command])
         said = texts.say(user.language, "unknown-command-button", command=command, button=button)
-    elif (near := nearest(command, user, around.registry)) is not None:
+    elif (near := nearest(command, await _meant(around))) is not None:
         said = texts.say(user.language, "unknown-command-near", command=command, near=near)
     else:
         said = texts.say(user.language, "unknown-command", command=command)
     return Reply(text=said, plain=True)
 
 
-def nearest(command: str, user: User, registry: Registry) -> str | None:
-    """The command that was probably meant, without its slash; None where none is like it."""
-    meant = {word: name for name in commands.known(user) for word in (name, *_TRANSLATED.get(name, ()))}
-    agents = [agent for agent in registry if user.is_admin or agent.name != "mechanic"]
-    meant |= {flat(word): agent.name for agent in agents for word in registry.keywords(agent)} | _called(agents)
+def nearest(command: str, meant: Mapping[str, str]) -> str | None:
+    """The command that was probably meant, without its slash; None where none is like it.
+
+    Args:
+        meant: what may be said for which command.
+    """
     found = difflib.get_close_matches(command, meant, n=1, cutoff=LIKE_ENOUGH)
     return meant[found[0]] if found else None
+
+
+async def _meant(around: Around) -> dict[str, str]:
+    """What the person who speaks may say for which command: its name, a translation, an agent's title or keyword."""
+    known = await rights.usable(around.database, around.turn)
+    meant = {word: command.name for command in known for word in (command.name, *command.words_ru)}
+    agents = [agent for agent in around.registry if around.turn.user.is_admin or agent.name != "mechanic"]
+    meant |= {flat(word): agent.name for agent in agents for word in around.registry.keywords(agent)}
+    return meant | _called(agents)
 
 
 def split(words: str, registry: Registry) -> tuple[str, str]:
@@ -90,9 +82,7 @@ def split(words: str, registry: Registry) -> tuple[str, str]:
 
 def nearest_agent(word: str, registry: Registry) -> str | None:
     """Name of the agent whose name or title is most like a word; None where none is like it."""
-    meant = _called(registry)
-    found = difflib.get_close_matches(flat(word), meant, n=1, cutoff=LIKE_ENOUGH)
-    return meant[found[0]] if found else None
+    return nearest(flat(word), _called(registry))
 
 
 def _called(agents: Iterable[Agent]) -> dict[str, str]:

@@ -93,6 +93,12 @@ class Access:
             return Standing.ADMIN
         return Standing.USER if user.id in self._allowed else Standing.STRANGER
 
+    async def admins(self) -> list[int]:
+        """Ids of those who may change the bot, as settings and claims have it."""
+        async with self._database.session() as session:
+            known = await session.execute(select(col(Person.id)).where(col(Person.is_owner) | col(Person.is_admin)))
+        return sorted(self._admins | set(known.scalars()))
+
     async def refuse(self, user: User) -> bool:
         """Note that a stranger was turned away; returns whether they are to be told (once)."""
         async with self._database.session() as session:
@@ -105,9 +111,11 @@ class Access:
         return first
 
     async def refuse_tap(self, user: User, cause: str = "stranger") -> None:
-        """Note that somebody tapped a button that is not for them."""
+        """Note that somebody tapped a button that is not for them, or that there is not."""
+        # An admin may find an old button of another life of this bot; nobody else has any reason to.
+        alarm = None if user.is_admin else "tap"
         async with self._database.session() as session:
-            await audit.refuse(session, "tap", actor=user.id, alarm="tap", cause=cause)
+            await audit.refuse(session, "tap", actor=user.id, alarm=alarm, cause=cause)
 
     async def is_claimable(self) -> bool:
         """Whether nobody owns this bot yet and nobody is named in the settings."""

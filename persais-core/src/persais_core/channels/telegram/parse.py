@@ -12,7 +12,7 @@ from typing import Any
 
 from persais_core import texts
 from persais_core.channels.base import Incoming, Press
-from persais_core.domain.chats import Lane, Message, User
+from persais_core.domain.chats import Lane, Message, User, number, storable
 
 ATTACHMENTS = (
     "voice", "audio", "video_note", "video", "photo", "document", "sticker", "animation", "location", "contact",
@@ -20,7 +20,6 @@ ATTACHMENTS = (
 )  # fmt: skip
 FOREIGN = ("forward_origin", "forward_from", "forward_from_chat", "forward_sender_name", "forward_date", "via_bot")
 """Fields of a message whose words are not those of whoever sent it."""
-BIGINT = 2**63
 MAX_DEPTH = 64  # levels of an update that are kept; Telegram's have a dozen
 
 
@@ -36,23 +35,23 @@ def parse(update: Any, *, bot_id: int) -> Incoming | None:
     """
     if not isinstance(update, dict):
         return None
-    update_id = _number(update.get("update_id"))
+    update_id = number(update.get("update_id"))
     if update_id is None:
         return None
     kind = next((key for key in update if key != "update_id"), "unknown")
-    made = {"bot_id": bot_id, "update_id": update_id, "kind": _clean(kind)[:64], "payload": _clean_tree(update)}
+    made = {"bot_id": bot_id, "update_id": update_id, "kind": storable(kind)[:64], "payload": _clean_tree(update)}
     if kind == "message":
         content = _dict(update["message"])
         lane, user = _lane(content), _user(content.get("from"))
         if lane and user:
             message = Message(
-                text=_clean(_text(content.get("text")) or _text(content.get("caption"))),
+                text=storable(_text(content.get("text")) or _text(content.get("caption"))),
                 attachment=next((name for name in ATTACHMENTS if content.get(name)), None),
-                reply_to=_number(_dict(content.get("reply_to_message")).get("message_id")),
+                reply_to=number(_dict(content.get("reply_to_message")).get("message_id")),
                 sent_at=_time(content.get("date")),
                 is_forwarded=any(content.get(name) for name in FOREIGN),
             )
-            album = _clean(_text(content.get("media_group_id")))[:64] or None
+            album = storable(_text(content.get("media_group_id")))[:64] or None
             return Incoming(**made, lane=lane, user=user, message=message, album=album)
     elif kind == "callback_query":
         content = _dict(update["callback_query"])
@@ -60,27 +59,27 @@ def parse(update: Any, *, bot_id: int) -> Incoming | None:
         lane, user, press_id = _lane(message_of), _user(content.get("from")), _text(content.get("id"))
         if user and press_id:
             press = Press(
-                id=press_id, data=_clean(_text(content.get("data"))), message_id=_number(message_of.get("message_id"))
+                id=press_id, data=storable(_text(content.get("data"))), message_id=number(message_of.get("message_id"))
             )
             return Incoming(**made | {"kind": "press"}, lane=lane or Lane(chat_id=user.id), user=user, press=press)
     return Incoming(**made)
 
 
 def _lane(message: dict[str, Any]) -> Lane | None:
-    chat_id = _number(_dict(message.get("chat")).get("id"))
+    chat_id = number(_dict(message.get("chat")).get("id"))
     if chat_id is None:
         return None
-    topic = _number(message.get("message_thread_id")) if message.get("is_topic_message") is True else None
+    topic = number(message.get("message_thread_id")) if message.get("is_topic_message") is True else None
     return Lane(chat_id=chat_id, topic_id=topic or 0)
 
 
 def _user(value: Any) -> User | None:
     person = _dict(value)
-    number = _number(person.get("id"))
-    if number is None or person.get("is_bot") is True:
+    user_id = number(person.get("id"))
+    if user_id is None or person.get("is_bot") is True:
         return None
     name = " ".join(filter(None, (_text(person.get("first_name")), _text(person.get("last_name")))))
-    return User(id=number, name=_clean(name)[:200], language=texts.language_of(_text(person.get("language_code"))))
+    return User(id=user_id, name=storable(name)[:200], language=texts.language_of(_text(person.get("language_code"))))
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -91,25 +90,15 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: Any) -> int | None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and -BIGINT <= value < BIGINT
-    return value if fits else None
-
-
 def _time(value: Any) -> datetime | None:
-    number = _number(value)
-    return datetime.fromtimestamp(number, UTC) if number is not None and 0 <= number < 2**32 else None
-
-
-def _clean(text: str) -> str:
-    """Without what Postgres cannot store: U+0000 and lone surrogates."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    seconds = number(value)
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 <= seconds < 2**32 else None
 
 
 def _clean_tree(value: Any, depth: int = 0) -> Any:
     """Without what JSON in Postgres cannot hold, so that no update comes back again and again."""
     if isinstance(value, str):
-        return _clean(value)
+        return storable(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, dict)) and depth >= MAX_DEPTH:
@@ -117,5 +106,5 @@ def _clean_tree(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [_clean_tree(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {_clean(str(key)): _clean_tree(item, depth + 1) for key, item in value.items()}
+        return {storable(str(key)): _clean_tree(item, depth + 1) for key, item in value.items()}
     return value

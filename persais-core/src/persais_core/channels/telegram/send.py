@@ -12,6 +12,7 @@ import httpx
 import structlog
 from telegram import (
     BotCommand,
+    BotCommandScopeChat,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     InputFile,
@@ -24,7 +25,7 @@ from telegram.request import HTTPXRequest
 
 from persais_core import errors
 from persais_core.channels.base import BlockedError, FloodError, MovedError, Noted, RejectedError, UnsureError
-from persais_core.channels.telegram import render
+from persais_core.channels.telegram import poll, render, webhook
 from persais_core.domain.chats import Lane, Language, Reply
 
 # It is about the type of `RetryAfter.retry_after`, which is read here in both its forms.
@@ -70,8 +71,8 @@ class TelegramChannel:
         )
         self._pace = pace
 
-    async def open(self) -> int:
-        """Connect and return the bot's id.
+    async def open(self) -> None:
+        """Connect, and learn who the bot is.
 
         Raises:
             SettingsError: Telegram does not know the token.
@@ -83,7 +84,26 @@ class TelegramChannel:
             raise errors.SettingsError("TELEGRAM_BOT_TOKEN is not accepted; get a new one from @BotFather") from error
         except telegram_errors.TelegramError as error:
             raise errors.ChannelError(_away(error)) from error
+
+    @property
+    def bot_id(self) -> int:
+        """The bot's own number."""
         return self.bot.id
+
+    @property
+    def username(self) -> str:
+        """The bot's name, without its @."""
+        return self.bot.username
+
+    async def receive(
+        self, accept: Callable[[Any], Awaitable[None]], *, posted_to: str | None = None, secret: str | None = None
+    ) -> None:
+        """Fetch updates until cancelled, or have Telegram post them."""
+        if posted_to is None:
+            await poll.poll(self.bot, accept)
+        else:
+            await webhook.register(self.bot, posted_to, secret or "")
+            await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -134,10 +154,13 @@ class TelegramChannel:
         with contextlib.suppress(telegram_errors.TelegramError):
             await self.bot.answer_callback_query(press_id, text[:200] or None, show_alert=alert)
 
-    async def set_menu(self, commands: Sequence[tuple[str, str]], language: Language | None) -> None:
-        """Show the commands in the client's menu."""
+    async def set_menu(
+        self, commands: Sequence[tuple[str, str]], language: Language | None, *, user_id: int | None = None
+    ) -> None:
+        """Show the commands in the client's menu: everybody's, or one person's."""
         menu = [BotCommand(name, description[:256]) for name, description in commands[:100]]
-        await _translated(lambda: self.bot.set_my_commands(menu, language_code=language))
+        scope = None if user_id is None else BotCommandScopeChat(user_id)
+        await _translated(lambda: self.bot.set_my_commands(menu, scope=scope, language_code=language))
 
     async def _send(self, lane: Lane, part: render.Part, keyboard: Reply | None) -> int:
         await self._wait(lane)
