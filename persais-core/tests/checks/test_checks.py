@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from candidates import candidate, text_of
 
 from persais_core import checks, errors
 from persais_core.checks import base, lint, paths, secrets, tests, typecheck
@@ -33,32 +34,14 @@ FILES = {
 Make = Callable[..., base.Subject]
 
 
-@pytest.fixture(scope="module")
-async def box() -> sandbox.Sandbox:
-    made = sandbox.Sandbox(secrets_present=True)
-    if (await made.probe()).state != "enforced":
-        made = sandbox.Sandbox(secrets_present=False)
-    return made
-
-
 @pytest.fixture
 def make(tmp_path: Path, box: sandbox.Sandbox) -> Make:
     """A project in which some files were written by a change."""
 
     def build(written: Mapping[str, str], *, extra: Mapping[str, str] | None = None) -> base.Subject:
-        root = tmp_path / "project"
-        everything = {f"bot/{room}/__init__.py": '"""Parts."""\n' for room in ("agents", "tools", "schemas")}
-        for path, text in {"bot/__init__.py": '"""Bot."""\n', **everything, **(extra or {}), **written}.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text, "utf-8")
-        changed = tuple(base.ChangedFile(path, 0o100644, "added", len(text)) for path, text in written.items())
-        return base.Subject(root, "0" * 40, tuple(written), changed, box, tmp_path / "scratch")
+        return candidate(tmp_path, box, written, extra=extra)
 
     return build
-
-
-def text(verdict: changes.Verdict) -> str:
-    return " / ".join([verdict.summary, *verdict.findings])
 
 
 async def test_honest_change_passes_every_check_in_order(make: Make) -> None:
@@ -69,7 +52,7 @@ async def test_honest_change_passes_every_check_in_order(make: Make) -> None:
         told.append(verdict)
 
     verdicts = await checks.verify(subject, tell=tell)
-    assert [text(verdict) for verdict in verdicts if not verdict.passed] == []
+    assert [text_of(verdict) for verdict in verdicts if not verdict.passed] == []
     assert tuple(verdict.check for verdict in verdicts) == checks.ORDER
     assert told == list(verdicts)
     assert list(subject.scratch.iterdir()) == []
@@ -78,7 +61,7 @@ async def test_honest_change_passes_every_check_in_order(make: Make) -> None:
 async def test_whole_honest_project_passes(make: Make, empty_url: str) -> None:
     samples = {f"{path}.py": (HONEST / f"{path}.py.txt").read_text("utf-8") for path in PROJECT}
     verdicts = await checks.verify(dataclasses.replace(make(samples), database_url=empty_url))
-    assert [text(verdict) for verdict in verdicts if not verdict.passed] == []
+    assert [text_of(verdict) for verdict in verdicts if not verdict.passed] == []
 
 
 async def test_nothing_runs_after_a_guard_has_failed(make: Make) -> None:
@@ -92,9 +75,9 @@ async def test_lint_types_and_tests_are_all_asked_when_one_fails(make: Make) -> 
     wrong = FILES[AGENT].replace('f"Echo: {message.text}"', 'message.txt + ": " + 1')
     subject = make({**FILES, AGENT: f"{wrong}\n\ndef unused() -> str:\n    x = 1\n    return ''\n"})
     verdicts = {verdict.check: verdict for verdict in await checks.verify(subject)}
-    assert f"{AGENT}:20: F841" in text(verdicts["lint"])
-    assert f"{AGENT}:16: missing-attribute" in text(verdicts["typecheck"])
-    assert "has no attribute 'txt'" in text(verdicts["tests"])
+    assert f"{AGENT}:20: F841" in text_of(verdicts["lint"])
+    assert f"{AGENT}:16: missing-attribute" in text_of(verdicts["typecheck"])
+    assert "has no attribute 'txt'" in text_of(verdicts["tests"])
     assert not any(verdicts[name].passed for name in ("lint", "typecheck", "tests"))
 
 
@@ -102,7 +85,7 @@ async def test_sandbox_that_refuses_is_a_failed_verdict(make: Make) -> None:
     refusing = sandbox.Sandbox(secrets_present=True, readable=(Path("/"),))  # so the canary gets out
     verdict = await checks.ask(tests.TestsCheck(), dataclasses.replace(make(FILES), sandbox=refusing))
     assert not verdict.passed
-    assert "ALLOW_UNSANDBOXED" in text(verdict)
+    assert "ALLOW_UNSANDBOXED" in text_of(verdict)
 
 
 async def test_check_that_crashes_is_a_failed_verdict(make: Make) -> None:
@@ -154,8 +137,8 @@ async def test_path_out_of_bounds_is_refused_even_if_the_plan_names_it(path: str
     changed = (*subject.changed, base.ChangedFile(path, 0o100644, "added", 1))
     verdict = await paths.PathsCheck()(dataclasses.replace(subject, changed=changed, allowed=(*FILES, path)))
     assert not verdict.passed
-    assert "may not be touched" in text(verdict)
-    assert "\n" not in text(verdict)
+    assert "may not be touched" in text_of(verdict)
+    assert "\n" not in text_of(verdict)
 
 
 async def test_path_that_the_plan_does_not_name_is_refused(make: Make) -> None:
@@ -176,7 +159,7 @@ async def test_mode_and_removal_are_refused(mode: int | None, status: str, findi
     subject = make(FILES)
     changed = (base.ChangedFile(AGENT, mode, status),)  # type: ignore[arg-type]
     verdict = await paths.PathsCheck()(dataclasses.replace(subject, changed=changed))
-    assert finding in text(verdict)
+    assert finding in text_of(verdict)
 
 
 async def test_links_pipes_twins_and_giants_in_the_tree_are_refused(make: Make, tmp_path: Path) -> None:
@@ -184,21 +167,21 @@ async def test_links_pipes_twins_and_giants_in_the_tree_are_refused(make: Make, 
     check, agent = paths.PathsCheck(), subject.root / AGENT
     twin = agent.with_name("ECHO.py")
     twin.write_text("")
-    assert "only in case or accents" in text(await check(subject))
+    assert "only in case or accents" in text_of(await check(subject))
     twin.unlink()
     agent.write_text("x" * 200_001)
-    assert "200 kB" in text(await check(subject))
+    assert "200 kB" in text_of(await check(subject))
     agent.unlink()
     agent.hardlink_to(subject.root / TEST)
-    assert "is no plain file" in text(await check(subject))
+    assert "is no plain file" in text_of(await check(subject))
     agent.unlink()
     agent.symlink_to("/etc/passwd")
-    assert "symbolic link" in text(await check(subject))
+    assert "symbolic link" in text_of(await check(subject))
     agent.unlink()
     agent.parent.rename(tmp_path / "elsewhere")
     agent.parent.symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/echo.py").write_text("")
-    assert "symbolic link" in text(await check(subject))
+    assert "symbolic link" in text_of(await check(subject))
 
 
 # --- secrets ---
@@ -221,8 +204,8 @@ LEAKS = {
 async def test_secret_is_found_and_not_repeated(kind: str, mark: str, make: Make) -> None:
     verdict = await secrets.SecretsCheck()(make({AGENT: f'"""X."""\n\n{LEAKS[kind]}{mark}\n'}))
     assert not verdict.passed
-    assert f"{AGENT}:3: {kind}; " in text(verdict)
-    assert LEAKS[kind].split('"')[1] not in text(verdict)
+    assert f"{AGENT}:3: {kind}; " in text_of(verdict)
+    assert LEAKS[kind].split('"')[1] not in text_of(verdict)
 
 
 # --- lint and types ---
@@ -233,11 +216,11 @@ async def test_lint_reads_neither_the_projects_settings_nor_its_comments(make: M
     subject = make(
         {AGENT: source}, extra={"ruff.toml": 'exclude = ["*"]', "pyproject.toml": "[tool.ruff]\nexclude=['*']"}
     )
-    assert f"{AGENT}:3: F401" in text(await lint.LintCheck()(subject))
+    assert f"{AGENT}:3: F401" in text_of(await lint.LintCheck()(subject))
 
 
 async def test_lint_of_unreadable_code_is_a_finding(make: Make) -> None:
-    assert f"{AGENT}:1: " in text(await lint.LintCheck()(make({AGENT: "def x(:\n"})))
+    assert f"{AGENT}:1: " in text_of(await lint.LintCheck()(make({AGENT: "def x(:\n"})))
 
 
 async def test_types_are_checked_by_our_settings_in_spite_of_comments_and_only_in_changed_files(make: Make) -> None:
@@ -250,7 +233,7 @@ async def test_types_are_checked_by_our_settings_in_spite_of_comments_and_only_i
 async def test_reply_with_another_signature_is_a_type_error(make: Make) -> None:
     wrong = FILES[AGENT].replace("message: Message, context: Context", "message: str, context: Context")
     wrong = wrong.replace("Context, Message", "Context").replace("message.text", "message")
-    assert "bad-override" in text(await typecheck.TypecheckCheck()(make({AGENT: wrong})))
+    assert "bad-override" in text_of(await typecheck.TypecheckCheck()(make({AGENT: wrong})))
 
 
 # --- tests ---
@@ -305,7 +288,7 @@ async def test_report_that_a_test_writes_before_it_ends_the_process_is_none(name
     )
     verdict = await tests.TestsCheck()(make({AGENT: FILES[AGENT], TEST: source}))
     assert not verdict.passed
-    assert f"without a report (exit {code})" in text(verdict)
+    assert f"without a report (exit {code})" in text_of(verdict)
 
 
 async def test_words_after_those_of_a_test_that_passed_are_not_believed(make: Make) -> None:
@@ -314,7 +297,7 @@ async def test_words_after_those_of_a_test_that_passed_are_not_believed(make: Ma
         "    for place in range(3, 64):\n        try:\n            os.write(place, b'{} {}\\n')\n"
         "        except OSError:\n            pass\n"
     )
-    assert "without a report (exit 0)" in text(await tests.TestsCheck()(make({AGENT: FILES[AGENT], TEST: source})))
+    assert "without a report (exit 0)" in text_of(await tests.TestsCheck()(make({AGENT: FILES[AGENT], TEST: source})))
 
 
 async def test_process_that_a_test_leaves_behind_does_not_hold_the_report(make: Make) -> None:
@@ -330,7 +313,7 @@ async def test_test_file_that_does_not_prove_anything_fails(name: str, make: Mak
     source, finding = FORGERIES[name]
     verdict = await tests.TestsCheck()(make({AGENT: FILES[AGENT], TEST: source}))
     assert not verdict.passed
-    assert finding in text(verdict)
+    assert finding in text_of(verdict)
 
 
 async def test_settings_conftest_and_shadows_of_the_candidate_are_not_loaded(make: Make) -> None:
@@ -342,22 +325,22 @@ async def test_settings_conftest_and_shadows_of_the_candidate_are_not_loaded(mak
         "sitecustomize.py": "raise SystemExit('loaded')\n",
     }
     verdict = await tests.TestsCheck()(make(FILES, extra=extra))
-    assert verdict.passed, text(verdict)
+    assert verdict.passed, text_of(verdict)
 
 
 async def test_test_that_never_ends_is_named(make: Make) -> None:
     endless = "import time\n\n\ndef test_x() -> None:\n    while True:\n        time.sleep(1)\n"
     verdict = await tests.TestsCheck(seconds=3)(make({TEST: endless}))
     assert verdict.summary == "stopped after 3 s"
-    assert "did not end within 3 s" in text(verdict)
+    assert "did not end within 3 s" in text_of(verdict)
 
 
 async def test_old_test_that_the_change_breaks_is_named(make: Make) -> None:
     subject = make({AGENT: FILES[AGENT].replace("Echo: {", "echo: {")}, extra={TEST: FILES[TEST]})
     verdict = await tests.TestsCheck()(subject)
-    assert "0 of 3 passed" in text(verdict)
-    assert "tests.agents.test_echo.test_echo_repeats" in text(verdict)
-    assert str(subject.root) not in text(verdict)
+    assert "0 of 3 passed" in text_of(verdict)
+    assert "tests.agents.test_echo.test_echo_repeats" in text_of(verdict)
+    assert str(subject.root) not in text_of(verdict)
 
 
 async def test_project_without_parts_needs_no_test(make: Make) -> None:

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import candidates
 import pytest
 
 from persais_core import checks
 from persais_core.checks import base, examples, paths
-from persais_core.domain import changes
 from persais_core.security import sandbox
 
 AGENT, KEPT = "bot/agents/echo.py", "tests/examples/echo.yaml"
@@ -37,29 +37,15 @@ RETURN = 'return "Echo: " + message.text'
 Make = Callable[..., base.Subject]
 
 
-@pytest.fixture(scope="module")
-async def box() -> sandbox.Sandbox:
-    made = sandbox.Sandbox(secrets_present=True)
-    if (await made.probe()).state != "enforced":
-        made = sandbox.Sandbox(secrets_present=False)
-    return made
-
-
 @pytest.fixture
 def make(tmp_path: Path, box: sandbox.Sandbox) -> Make:
     """A project in which some files were written by a change, and others stood there before."""
 
     def build(written: Mapping[str, str], *, extra: Mapping[str, str] | None = None) -> base.Subject:
-        root = tmp_path / "project"
-        rooms = {f"bot/{room}/__init__.py": "" for room in ("agents", "tools", "schemas")}
-        for path, text in {"bot/__init__.py": "", **rooms, **(extra or {}), **written}.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text, "utf-8")
-        changed = tuple(base.ChangedFile(path, 0o100644, "added", len(text)) for path, text in written.items())
         ours = {path: text for path, text in written.items() if path.endswith(".yaml")}
-        (tmp_path / "scratch").mkdir(exist_ok=True)
-        (tmp_path / "scratch").chmod(0o711)
-        return base.Subject(root, "0" * 40, tuple(written), changed, box, tmp_path / "scratch", ours)
+        subject = candidates.candidate(tmp_path, box, written, extra=extra, examples=ours)
+        subject.scratch.mkdir(mode=0o711, exist_ok=True)
+        return subject
 
     return build
 
@@ -68,18 +54,14 @@ def answering(expression: str) -> str:
     return ECHO.replace(RETURN, expression)
 
 
-def text(verdict: changes.Verdict) -> str:
-    return " / ".join([verdict.summary, *verdict.findings])
-
-
 async def test_examples_that_hold_are_counted(make: Make) -> None:
     verdict = await examples.ExamplesCheck()(make({AGENT: ECHO, KEPT: HELLO}))
-    assert (verdict.passed, text(verdict)) == (True, "1 example")
+    assert (verdict.passed, candidates.text_of(verdict)) == (True, "1 example")
 
 
 async def test_a_project_without_examples_passes_and_runs_nothing(make: Make) -> None:
     verdict = await examples.ExamplesCheck()(make({AGENT: "this is no Python"}))
-    assert (verdict.passed, text(verdict)) == (True, "none kept")
+    assert (verdict.passed, candidates.text_of(verdict)) == (True, "none kept")
 
 
 async def test_an_answer_that_differs_is_told_with_both_texts(make: Make) -> None:
@@ -99,8 +81,8 @@ async def test_an_agent_that_the_change_is_not_about_is_named_when_it_breaks(mak
     verdict = await examples.ExamplesCheck()(
         make({"bot/tools/mark.py": tool % "echo: "}, extra={AGENT: using, KEPT: HELLO})
     )
-    assert "echo: when told 'Hello World'" in text(verdict)
-    assert "but it answered 'echo: Hello World'" in text(verdict)
+    assert "echo: when told 'Hello World'" in candidates.text_of(verdict)
+    assert "but it answered 'echo: Hello World'" in candidates.text_of(verdict)
 
 
 FAILURES = {
@@ -122,13 +104,13 @@ async def test_whatever_is_no_answer_is_told(name: str, make: Make) -> None:
     verdict = await examples.ExamplesCheck()(make({AGENT: answering(source), KEPT: HELLO}))
     assert not verdict.passed
     assert verdict.findings[0].startswith("echo: when told 'Hello World' it must answer 'Echo: Hello World', ")
-    assert told in text(verdict)
+    assert told in candidates.text_of(verdict)
 
 
 ENDINGS = {
     "ends the process": ("import os\n\n        os._exit(0)", "without a report (exit 0) (at echo: 'Hello World')"),
     "ends the program": ("raise SystemExit(0)", "without a report (exit 0) (at echo: 'Hello World')"),
-    "never ends": ("while True:\n            pass", "did not end within 4 s (at echo: 'Hello World')"),
+    "never ends": ("while True:\n            pass", "did not end within {} s (at echo: 'Hello World')"),
     "takes all memory": ("return 'x' * (1 << 34)", "MemoryError"),
     "reaches out": ("import socket\n\n        socket.create_connection(('127.0.0.1', 1))", "PermissionError"),
 }
@@ -137,9 +119,16 @@ ENDINGS = {
 @pytest.mark.parametrize("name", ENDINGS)
 async def test_an_agent_that_ends_or_holds_the_trial_is_named(name: str, make: Make) -> None:
     source, told = ENDINGS[name]
-    verdict = await examples.ExamplesCheck(seconds=4)(make({AGENT: answering(source), KEPT: HELLO}))
+    subject = make({AGENT: answering(source), KEPT: HELLO})
+    # Only the one that never ends is given little time, and on a busy machine more, until the trial has come to it.
+    for seconds in (4, 16, 64) if "{}" in told else (examples.SECONDS,):
+        once = dataclasses.replace(subject, scratch=subject.scratch / str(seconds))
+        once.scratch.mkdir(mode=0o711)
+        verdict = await examples.ExamplesCheck(seconds=seconds)(once)
+        if "(at echo" in candidates.text_of(verdict):
+            break
     assert not verdict.passed
-    assert told in text(verdict)
+    assert told.format(seconds) in candidates.text_of(verdict)
 
 
 FORGED = {
@@ -189,24 +178,24 @@ async def test_a_good_report_that_an_agent_writes_before_it_ends_the_process_is_
 
 async def test_an_agent_that_cannot_be_loaded_is_named(make: Make) -> None:
     verdict = await examples.ExamplesCheck()(make({AGENT: "import nothing_there\n", KEPT: HELLO}))
-    assert "bot/agents/echo.py cannot be imported: ModuleNotFoundError" in text(verdict)
+    assert "bot/agents/echo.py cannot be imported: ModuleNotFoundError" in candidates.text_of(verdict)
 
 
 async def test_examples_of_an_agent_that_is_gone_or_doubled_fail(make: Make) -> None:
     subject = make({"bot/agents/parrot.py": ECHO.replace('"echo"', '"parrot"'), KEPT: HELLO})
-    assert "there is no agent of this name" in text(await examples.ExamplesCheck()(subject))
+    assert "there is no agent of this name" in candidates.text_of(await examples.ExamplesCheck()(subject))
     (subject.root / AGENT).write_text(ECHO)
     (subject.root / "bot/agents/parrot.py").write_text(ECHO)
     again = dataclasses.replace(subject, scratch=subject.scratch / "again")
     again.scratch.mkdir(mode=0o711)
-    assert "two agents are called echo" in text(await examples.ExamplesCheck()(again))
+    assert "two agents are called echo" in candidates.text_of(await examples.ExamplesCheck()(again))
 
 
 async def test_an_agent_that_is_a_prompt_is_only_loaded(make: Make) -> None:
     poem = "agent: poet\nexamples:\n  - {say: the sea, expect: sea, match: contains}\n"
     made = {AGENT: ECHO, KEPT: HELLO, "bot/agents/poet.py": PROMPT, "tests/examples/poet.yaml": poem}
     verdict = await examples.ExamplesCheck()(make(made))
-    assert (verdict.passed, text(verdict)) == (True, "2 examples, 1 of them needs the model")
+    assert (verdict.passed, candidates.text_of(verdict)) == (True, "2 examples, 1 of them needs the model")
 
 
 async def test_each_example_meets_a_fresh_agent_and_nothing_stored(make: Make) -> None:
@@ -216,7 +205,7 @@ async def test_each_example_meets_a_fresh_agent_and_nothing_stored(make: Make) -
         "  - {say: a, expect: 1 en}\n  - {say: b, expect: 1 en}\n  - {say: Привет, expect: 1 ru}\n"
     )
     verdict = await examples.ExamplesCheck()(make({AGENT: counting, KEPT: kept}))
-    assert (verdict.passed, text(verdict)) == (True, "3 examples")
+    assert (verdict.passed, candidates.text_of(verdict)) == (True, "3 examples")
 
 
 async def test_what_the_tests_did_to_their_copy_does_not_matter(make: Make) -> None:
@@ -227,13 +216,13 @@ async def test_what_the_tests_did_to_their_copy_does_not_matter(make: Make) -> N
     )
     made = make({AGENT: answering(RETURN + ".upper()"), KEPT: HELLO, "tests/agents/test_echo.py": meddling})
     verdicts = {v.check: v for v in await checks.verify(made, ["tests", "examples"])}
-    assert verdicts["tests"].passed, text(verdicts["tests"])
-    assert "but it answered 'Echo: HELLO WORLD'" in text(verdicts["examples"])
+    assert verdicts["tests"].passed, candidates.text_of(verdicts["tests"])
+    assert "but it answered 'Echo: HELLO WORLD'" in candidates.text_of(verdicts["examples"])
 
 
 async def test_a_file_that_cannot_be_used_fails_with_its_place(make: Make) -> None:
     verdict = await checks.ask(examples.ExamplesCheck(), make({AGENT: ECHO}, extra={KEPT: HELLO + "  - say: 42\n"}))
-    assert "tests/examples/echo.yaml: example 2: say: must be text; put it in quotes" in text(verdict)
+    assert "tests/examples/echo.yaml: example 2: say: must be text; put it in quotes" in candidates.text_of(verdict)
 
 
 # --- which files of examples a change may touch ---
@@ -255,12 +244,12 @@ async def test_examples_of_other_agents_are_closed(make: Make) -> None:
     for status, mode in (("added", 0o100644), ("modified", 0o100644), ("deleted", None)):
         other = base.ChangedFile("tests/examples/parrot.yaml", mode, status)  # type: ignore[arg-type]
         verdict = await paths.PathsCheck()(dataclasses.replace(subject, changed=(*subject.changed, other)))
-        assert "parrot.yaml: holds examples that this change is not about" in text(verdict)
+        assert "parrot.yaml: holds examples that this change is not about" in candidates.text_of(verdict)
 
 
 @pytest.mark.parametrize("path", ["tests/examples/echo.yml", "tests/examples/Echo.yaml", "tests/examples/a/b.yaml"])
 async def test_other_files_beside_the_examples_are_out_of_bounds(path: str, make: Make) -> None:
-    assert "may not be touched" in text(await paths.PathsCheck()(make({AGENT: ECHO, path: HELLO})))
+    assert "may not be touched" in candidates.text_of(await paths.PathsCheck()(make({AGENT: ECHO, path: HELLO})))
 
 
 async def test_examples_that_the_coder_changed_or_took_out_are_refused(make: Make) -> None:
@@ -272,7 +261,7 @@ async def test_examples_that_the_coder_changed_or_took_out_are_refused(make: Mak
     without = dataclasses.replace(subject, changed=subject.changed[:1])
     assert (await paths.PathsCheck()(without)).findings == (told,)
     (subject.root / KEPT).symlink_to("/etc/passwd")
-    assert told in text(await paths.PathsCheck()(subject))
+    assert told in candidates.text_of(await paths.PathsCheck()(subject))
 
 
 async def test_all_checks_pass_on_an_agent_with_its_examples(make: Make) -> None:
@@ -283,5 +272,5 @@ async def test_all_checks_pass_on_an_agent_with_its_examples(make: Make) -> None
         '    assert reply == "Echo: a"\n'
     )
     verdicts = await checks.verify(make({AGENT: ECHO, KEPT: HELLO, "tests/agents/test_echo.py": test}))
-    assert [text(verdict) for verdict in verdicts if not verdict.passed] == []
+    assert [candidates.text_of(verdict) for verdict in verdicts if not verdict.passed] == []
     assert verdicts[-1].check == "examples"

@@ -160,6 +160,21 @@ async def test_what_may_be_used_instead_is_named_in_full(root: Path, tmp_path: P
     assert " Annotated, " in many and many.endswith(" more")
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("from sqlmodel import select", "read records with context.records(Schema).list(...)"),
+        ("class A:\n    @TABLE.add\n    def f(self) -> None:\n        pass", "list the method in a table"),
+        ("class A:\n    def __init_subclass__(cls) -> None:\n        TABLE[0] = cls", "keep the classes in a tuple"),
+        ("from pydantic import EmailStr", "pydantic.EmailStr may not be used"),
+    ],
+)
+def test_one_finding_says_what_to_do_instead(line: str, told: str, root: Path, allowed: reviewer.Allowed) -> None:
+    content = f"{HEAD}{line}\n".encode()
+    [found] = reviewer.review("bot/tools/x.py", content, reviewer.Project(str(root)), allowed)
+    assert told in found.text
+
+
 async def test_check_takes_a_crash_of_the_reader_for_a_refusal(tmp_path: Path) -> None:
     (tmp_path / "bot/agents").mkdir(parents=True)
     (tmp_path / "bot/agents/x.py").symlink_to("/dev/zero")

@@ -98,6 +98,6 @@ class StandIn:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for something to become true."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.01)

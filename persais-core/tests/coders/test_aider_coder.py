@@ -1,6 +1,7 @@
 """How a run is started, locked in, and read; the driver is one of a few lines."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from scripted_model import KEY
 from stand_in_driver import StandIn
 
-from persais_core import errors
+from persais_core import errors, texts
 from persais_core.coders.aider import AiderCoder
 from persais_core.coders.base import CodeJob
 from persais_core.security.sandbox import Sandbox
@@ -65,7 +66,7 @@ async def test_nothing_of_ours_comes_with_a_process(
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        ({"code": 401}, "check OPENROUTER_API_KEY or LLM_API_KEY"),
+        ({"code": 401}, "check LLM_API_KEY"),
         ({"code": 402}, "no credit left"),
         ({"code": 404}, "does not know vendor/scripted-1"),
         ({"code": 429}, "try again later"),
@@ -80,6 +81,8 @@ async def test_each_failure_of_the_model_says_what_to_do(
 ) -> None:
     result = await stand_in.coder(f"job(); tell('llm_error', failure={failure!r})").run(job())
     assert result.status == "llm_error" and words in result.detail
+    spoken = texts.say("ru", f"error-{result.key}", **result.values)
+    assert re.search("[а-яё]{4}", spoken) and all(value in spoken for value in result.values.values())
 
 
 async def test_nothing_starts_without_aider_or_with_scratch_in_the_tree(

@@ -144,9 +144,12 @@ async def test_a_model_that_hangs_is_stopped_at_the_deadline(
 ) -> None:
     before = fingerprint(tree)
     misfit = block(ECHO, "    return nothing_like_it\n", "    return 1\n")
-    model_server.script(says(misfit, cost=0.5), model_server.hangs())
-    result = await aider.run(job(timeout_seconds=15.0))
+    for seconds in (10, 40, 160):  # on a busy machine it takes longer until the model is asked
+        model_server.script(says(misfit, cost=0.5), model_server.hangs())
+        result = await aider.run(job(timeout_seconds=float(seconds)))
+        if result.requests > 1:
+            break
     assert result.status == "timed_out"
     assert (result.requests, result.cost) == (2, 0.5), "what was spent before the kill stays in the books"
-    assert "stopped after 15 s" in result.detail
+    assert f"stopped after {seconds} s" in result.detail
     assert fingerprint(tree) == before

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from persais_core import coders, errors
+from persais_core import errors
 from persais_core.coders.aider import AiderCoder, environment
 
 
@@ -89,11 +89,3 @@ async def test_an_environment_without_aider_is_not_taken_for_one(tmp_path: Path)
 
 def test_the_command_wants_one_folder() -> None:
     assert environment.main([]) == 2
-
-
-def test_the_catalogue_finds_coders_by_name_and_by_path() -> None:
-    assert coders.load("aider") is AiderCoder
-    assert coders.load("persais_core.coders.aider.coder:AiderCoder") is AiderCoder
-    for name in ("nobody", "persais_core.coders.aider:Nobody", ""):
-        with pytest.raises(errors.CoderError, match=r"use aider or package\.module:Class"):
-            coders.load(name)

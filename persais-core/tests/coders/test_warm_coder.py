@@ -41,7 +41,7 @@ async def warm(stand_in: StandIn) -> AsyncIterator[AiderCoder]:
 
 def left() -> list[Path]:
     """Folders of cages of this process."""
-    return list(Path(tempfile.gettempdir()).glob(f"{cage.PREFIX}{os.getpid()}-*"))
+    return list(Path(tempfile.gettempdir()).glob(f"persais-coder-{os.getpid()}-*"))
 
 
 def who(result: CodeResult) -> list[object]:
@@ -165,7 +165,7 @@ async def test_where_aider_is_not_installed_nothing_is_started(tmp_path: Path, s
 async def test_the_folders_of_a_bot_that_was_killed_are_cleared_away(stand_in: StandIn, job: Job) -> None:
     gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
     await gone.wait()
-    old = Path(tempfile.mkdtemp(prefix=f"{cage.PREFIX}{gone.pid}-"))
+    old = Path(tempfile.mkdtemp(prefix=f"persais-coder-{gone.pid}-"))
     await stand_in.coder(WORKS).run(job())
     assert not old.exists()
 

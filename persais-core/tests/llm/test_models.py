@@ -15,8 +15,8 @@ from pydantic import Field
 from persais_core import errors, texts
 from persais_core.db.engine import Database
 from persais_core.db.records import Record
-from persais_core.llm import failures
-from persais_core.llm.models import MAX_TOOL_ROUNDS, Booking, Models, Said, as_data
+from persais_core.llm import failures, thoughts
+from persais_core.llm.models import LAST_ROUND, MAX_TOOL_ROUNDS, Booking, Models, Said, as_data
 from persais_core.llm.tools import bind
 from persais_core.settings import Settings
 from scripted_openai import KEY, ScriptedOpenAI, calls, fails, junk, says
@@ -204,7 +204,51 @@ async def test_a_model_that_only_calls_tools_is_stopped(models: Models, openai_s
     openai_server.script(calls("add", left=1))
     with pytest.raises(errors.ModelError, match="never answered"):
         await models.ask(HELLO, BOOKING, tools=[bind(add, "the context")])
-    assert len(openai_server.bodies) == MAX_TOOL_ROUNDS
+    assert len(openai_server.bodies) == MAX_TOOL_ROUNDS + 1
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["it is taken", "no model takes that wish"])
+async def test_after_the_last_round_the_model_is_told_to_answer_and_may_call_nothing(
+    models: Models, openai_server: ScriptedOpenAI, refuses: bool
+) -> None:
+    rounds = [calls("add", left=1)] * MAX_TOOL_ROUNDS
+    refused = [fails(404, "no endpoint supports the tool_choice value")] if refuses else []
+    openai_server.script(*rounds, *refused, says("Three."))
+    assert await models.ask(HELLO, BOOKING, optional_tools=[bind(add, "the context")]) == "Three."
+    *called, last = openai_server.bodies[: MAX_TOOL_ROUNDS + 1]
+    assert all(LAST_ROUND not in body["messages"][-1]["content"] and "tool_choice" not in body for body in called)
+    assert (last["messages"][-1]["content"], last["tool_choice"]) == (f"{as_data('3')}\n\n{LAST_ROUND}", "none")
+    if refuses:
+        assert not {"tools", "tool_choice"} & openai_server.bodies[-1].keys()
+    assert models.calls_tools("vendor/big-1")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<think>He says hello. {}</think>\n\nGood day!",
+        "\n<Thinking>\nhm\n</thinking>\n<think></think>Good day!",
+        "He says\nhello.\n</think>\n\nGood day!",
+    ],
+)
+async def test_what_a_model_thinks_aloud_is_no_part_of_its_answer(
+    models: Models, openai_server: ScriptedOpenAI, said: str
+) -> None:
+    openai_server.script(says(said))
+    assert await models.ask(HELLO, BOOKING) == "Good day!"
+
+
+@pytest.mark.parametrize(
+    "said", ["Write <think>so</think>.", "Write <think>\nso\n</think>\nthen", "a </think> b", "<b>"]
+)
+def test_an_answer_that_is_about_thoughts_is_left_as_it_is(said: str) -> None:
+    assert thoughts.without(said) == said
+
+
+async def test_a_model_that_only_thinks_is_silent(models: Models, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(says("<think>I have no room left for"))
+    with pytest.raises(errors.ModelError, match="nothing at all"):
+        await models.ask(HELLO, BOOKING)
 
 
 @pytest.mark.parametrize(
@@ -264,9 +308,9 @@ async def test_an_answer_that_is_too_late_is_told_with_its_limit(
     openai_server: ScriptedOpenAI, database: Database
 ) -> None:
     openai_server.script(None)
-    models = Models(settings(openai_server.url), database, timeout_seconds=0.5)
+    models = Models(settings(openai_server.url), database, timeout_seconds=2.0)
     # What is told is what was left of the limit when the question went out.
-    with pytest.raises(errors.ModelUnavailableError, match=r"did not answer within 0\.[1-5] s"):
+    with pytest.raises(errors.ModelUnavailableError, match=r"did not answer within (0\.\d|1\.\d|1|2) s"):
         await models.ask(HELLO, BOOKING)
 
 

@@ -2,73 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import workshops
 
 from persais_core import errors
-from persais_core.agents.config import AgentConfigs
-from persais_core.agents.registry import Registry
-from persais_core.cli import new
 from persais_core.coders.base import CodeJob, CodeResult
 from persais_core.db.engine import Database
-from persais_core.deployers.local import LocalDeployer
-from persais_core.domain.changes import Change, Plan
+from persais_core.domain.changes import Change
 from persais_core.domain.chats import Lane, User
-from persais_core.forges.local import LocalForge
-from persais_core.git.bare import BareRepository
-from persais_core.git.repository import Repository
-from persais_core.llm.models import Models
+from persais_core.domain.plans import Plan
 from persais_core.mechanic import branch, code
-from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
 from persais_core.security.redact import Redactor
 from persais_core.security.sandbox import Sandbox
 from persais_core.settings import Settings
 
 ECHO, OTHER = "bot/agents/echo.py", "bot/agents/other.py"
-Deed = Callable[[CodeJob], CodeResult]
-
-
-class Careless:
-    """A coder that does to the tree what this test wants."""
-
-    name = "careless"
-
-    def __init__(self) -> None:
-        self.deed: Deed = lambda job: CodeResult(status="no_edits")
-        self.jobs: list[CodeJob] = []
-
-    async def prepare(self, tell: Callable[[str], None]) -> None:
-        """Nothing."""
-
-    async def warm(self) -> None:
-        """Nothing."""
-
-    async def close(self) -> None:
-        """Nothing."""
-
-    async def run(self, job: CodeJob) -> CodeResult:
-        self.jobs.append(job)
-        return self.deed(job)
 
 
 @pytest.fixture
-def coder() -> Careless:
-    return Careless()
+def coder() -> workshops.Hand:
+    return workshops.Hand()
 
 
 @pytest.fixture
-async def shop(tmp_path: Path, own_url: str, coder: Careless) -> AsyncIterator[Workshop]:
-    project, remote = tmp_path / "bot", BareRepository(tmp_path / "bot.git")
-    for name in (ECHO, OTHER):
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text("BEFORE = 1\n")
-    new.commit_all(project, "Start")
-    remote.create_from(project)
+def shop(tmp_path: Path, own_database: Database, coder: workshops.Hand) -> Workshop:
     settings = Settings(
         _env_file=None,
         persais_home=tmp_path / "home",
@@ -77,23 +39,14 @@ async def shop(tmp_path: Path, own_url: str, coder: Careless) -> AsyncIterator[W
         default_model="vendor/model",
         model_prices="vendor/model=3/15",
     )
-    database = Database(own_url)
-    await database.open()
-    models = Models(settings, database)
-    yield Workshop(
-        settings=settings,
-        database=database,
-        ledger=Ledger(database),
-        models=models,
-        repository=Repository(project),
+    return workshops.joined(
+        settings,
+        own_database,
         coder=coder,
         sandbox=Sandbox(secrets_present=False),
-        forge=LocalForge(database, remote, "http://127.0.0.1:1"),
-        deployer=LocalDeployer(),
         redactor=Redactor(settings.secrets),
-        configs=AgentConfigs(database, models, Registry([])),
+        **workshops.at_home(own_database, tmp_path, dict.fromkeys((ECHO, OTHER), "BEFORE = 1\n")),
     )
-    await database.close()
 
 
 async def begun(shop: Workshop) -> Change:
@@ -116,7 +69,9 @@ def noted(url: str) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
-async def test_what_may_not_be_changed_is_put_back_and_noted(shop: Workshop, coder: Careless, own_url: str) -> None:
+async def test_what_may_not_be_changed_is_put_back_and_noted(
+    shop: Workshop, coder: workshops.Hand, own_url: str
+) -> None:
     change = await begun(shop)
 
     def deed(job: CodeJob) -> CodeResult:
@@ -137,8 +92,25 @@ async def test_what_may_not_be_changed_is_put_back_and_noted(shop: Workshop, cod
     assert ended[:2] == ("coder ended", "failed") and (ended[3]["status"], ended[3]["cost"]) == ("denied", 0.25)
 
 
+async def test_a_file_in_a_usual_place_is_an_alarm_only_when_it_is_wanted_again(
+    shop: Workshop, coder: workshops.Hand, own_url: str
+) -> None:
+    change, wanted = await begun(shop), [("bot/helpers/x.py",), ("tests/conftest.py",), ("bot/helpers/x.py",)]
+
+    def deed(job: CodeJob) -> CodeResult:
+        (job.root / ECHO).write_text(f"AFTER = {len(wanted)}\n")
+        return CodeResult(status="edited", edited=(ECHO,), denied=wanted.pop(0))
+
+    coder.deed = deed
+    for _ in range(3):
+        await code.write(shop, change)
+    query = "select alarm from persais.audit where action = 'edit refused' order by id"
+    with psycopg.connect(own_url) as connection:
+        assert connection.execute(query).fetchall() == [(None,), ("edit",), ("edit",)]
+
+
 async def test_a_run_is_told_the_list_the_prices_and_what_must_not_be_said(
-    shop: Workshop, coder: Careless, own_url: str
+    shop: Workshop, coder: workshops.Hand, own_url: str
 ) -> None:
     change = await begun(shop)
     await code.write(shop, change)
@@ -150,7 +122,9 @@ async def test_a_run_is_told_the_list_the_prices_and_what_must_not_be_said(
     assert [row[0] for row in noted(own_url)] == ["coder began", "coder ended"]
 
 
-async def test_in_a_tree_that_is_not_clean_nothing_is_begun(shop: Workshop, coder: Careless, own_url: str) -> None:
+async def test_in_a_tree_that_is_not_clean_nothing_is_begun(
+    shop: Workshop, coder: workshops.Hand, own_url: str
+) -> None:
     change = await begun(shop)
     (shop.worktree("feat/louder-001") / ".env").write_text("OPENAI_API_BASE=http://evil\n")
     with pytest.raises(errors.CoderError, match=r"\.env, which is not part of this change"):
@@ -158,7 +132,7 @@ async def test_in_a_tree_that_is_not_clean_nothing_is_begun(shop: Workshop, code
     assert coder.jobs == [] and noted(own_url) == []
 
 
-async def test_a_sandbox_that_refuses_is_noted_and_told(shop: Workshop, coder: Careless, own_url: str) -> None:
+async def test_a_sandbox_that_refuses_is_noted_and_told(shop: Workshop, coder: workshops.Hand, own_url: str) -> None:
     change = await begun(shop)
 
     def deed(job: CodeJob) -> CodeResult:
@@ -168,3 +142,23 @@ async def test_a_sandbox_that_refuses_is_noted_and_told(shop: Workshop, coder: C
     with pytest.raises(errors.SandboxError):
         await code.write(shop, change)
     assert [row[:2] for row in noted(own_url)] == [("coder began", "ok"), ("coder ended", "failed")]
+
+
+async def test_what_was_written_before_a_kill_is_the_work_of_the_round_that_is_repeated(
+    shop: Workshop, coder: workshops.Hand
+) -> None:
+    change = await begun(shop)
+
+    def deed(job: CodeJob) -> CodeResult:
+        if len(coder.jobs) > 1:
+            return CodeResult(status="no_edits", reply="All is as it should be.")
+        (job.root / ECHO).write_text("AFTER = 1\n")
+        raise SystemExit  # nobody gets to note what was done
+
+    coder.deed = deed
+    with pytest.raises(SystemExit):
+        await code.one_round(shop, change, is_step=True)
+    again = await code.one_round(shop, change, is_step=True)
+    assert (again.status, again.edited) == ("edited", (ECHO,))
+    following = change.model_copy(update={"round": 2})
+    assert (await code.one_round(shop, following, is_step=True)).status == "no_edits"

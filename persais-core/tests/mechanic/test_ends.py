@@ -8,35 +8,32 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 import pygit2
 import pytest
+import workshops
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from pydantic import SecretStr
 
+import repositories
 from github_standin import TOKEN, GitHubStandIn
 from persais_core import errors, texts
-from persais_core.agents.config import AgentConfigs
-from persais_core.agents.registry import Registry
 from persais_core.db.engine import Database
 from persais_core.db.tables.people import Person
 from persais_core.deployers.local import LocalDeployer
-from persais_core.domain.changes import Change, ChangeState, Part, Plan, PlannedExample
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, User
+from persais_core.domain.plans import Part, Plan, PlannedExample
 from persais_core.forges.github import GitHubForge
 from persais_core.git.remote import Remote
 from persais_core.git.repository import Repository
-from persais_core.llm.models import Models
-from persais_core.mechanic import cards, code, graph, raised, retry
+from persais_core.mechanic import approvals, cards, code, graph, production, retry
 from persais_core.mechanic import plan as planning
-from persais_core.mechanic.deliver import new_buttons
 from persais_core.mechanic.evolution import Evolution
-from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
 from persais_core.security.redact import Redactor
-from persais_core.security.sandbox import Isolation, Sandbox
 from persais_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +41,7 @@ if TYPE_CHECKING:
 
 ANN = User(id=1000001, name="Ann", is_admin=True)
 LANE = Lane(chat_id=ANN.id)
-AGENT = "bot/agents/parrot.py"
+AGENT, OWL = workshops.PARROT, "bot/agents/owl.py"
 
 
 class Deployer(LocalDeployer):
@@ -82,15 +79,15 @@ class House:
     evolution: Evolution
     deployer: Deployer
 
-    async def approved(self, slug: str = "parrot") -> Change:
+    async def approved(self, slug: str = "parrot", file: str = AGENT) -> Change:
         """A change with a card, whose graph comes to its deployment next."""
         ledger, repository = self.shop.ledger, self.shop.repository
         opened = await ledger.open(lane=LANE, user=ANN, request="Change the parrot", turn_id=None)
         branch, base = f"feat/{slug}-v1", await repository.main()
         folder = self.shop.worktree(branch)
         await repository.add_worktree(branch, base, folder)
-        (folder / AGENT).write_text(f"# the parrot says {slug}\n")
-        commit = await repository.commit(branch, base, folder, (AGENT,), "Change it")
+        (folder / file).write_text(f"# the parrot says {slug}\n")
+        commit = await repository.commit(branch, base, folder, (file,), "Change it")
         await repository.push(branch)
         link = await self.shop.forge.open(branch=branch, head=commit, base=base, title="Change it", body="")
         found = graph.builder().compile(checkpointer=AsyncPostgresSaver(await self.database.graph_pool()))
@@ -103,12 +100,12 @@ class House:
                 made.model_copy(
                     update={
                         "state": ChangeState.AWAITING_APPROVAL,
-                        "plan": Plan(understood="Change it", edit=(AGENT,)),
+                        "plan": Plan(understood="Change it", edit=(file,)),
                         "branch": branch,
                         "base": base,
-                        "files": (AGENT,),
+                        "files": (file,),
                         "pull_request": link.number,
-                        "buttons": new_buttons(session, made, ("deploy", "abort")),
+                        "buttons": approvals.issue(session, made, ("deploy", "abort")),
                     }
                 ),
             )
@@ -119,6 +116,11 @@ class House:
         await self.deploy(change)
         [(number, _)] = await self.deployments()
         return await self.now(change), number
+
+    async def on_top(self) -> Change:
+        """A change of another file, with a card, that was checked together with what main is now."""
+        change = await self.approved("owl", OWL)
+        return await self.shop.ledger.update(change.id, checked_on=self.hub.main)
 
     async def deploy(self, change: Change) -> None:
         await self.evolution.decide(change.id, "deploy", ANN.id)
@@ -178,37 +180,15 @@ class House:
 async def house(database: Database, tmp_path: Path) -> AsyncIterator[House]:
     async with GitHubStandIn.serving(tmp_path / "hub") as hub:
         project = tmp_path / "project"
-        repo = pygit2.init_repository(str(project), initial_head="main")
-        (project / AGENT).parent.mkdir(parents=True)
-        (project / AGENT).write_text("# the parrot\n")
-        repo.index.add_all()
-        me = pygit2.Signature("Ann", "ann@localhost", 1, 0)
-        repo.create_commit("refs/heads/main", me, me, "First", repo.index.write_tree(), [])
-        repo.remotes.create("persais", hub.git_url)
+        repositories.commit_all(project, {AGENT: "# the parrot\n"})
+        pygit2.Repository(str(project)).remotes.create("persais", hub.git_url)
         far = Remote(hub.git_url, SecretStr(TOKEN))
         repository, deployer = Repository(project, far), Deployer()
         await repository.push("main")
         settings = Settings(_env_file=None, persais_home=tmp_path)
-        ledger, models = Ledger(database), Models(settings, database)
-        unused: Any = None
-        shop = Workshop(
-            settings=settings,
-            database=database,
-            ledger=ledger,
-            models=models,
-            configs=AgentConfigs(database, models, Registry([])),
-            repository=repository,
-            coder=unused,
-            sandbox=Sandbox(verdict=Isolation("refused", (), "no Landlock")),
-            forge=GitHubForge(far, repository, hub.url, retry=at_once),
-            deployer=deployer,
-            redactor=Redactor(()),
-        )
-
-        async def get_shop() -> Workshop:
-            return shop
-
-        yield House(hub, database, shop, Evolution(ledger, Redactor(()), get_shop, leaving=leaving), deployer)
+        forge = GitHubForge(far, repository, hub.url, retry=at_once)
+        shop = workshops.joined(settings, database, repository=repository, forge=forge, deployer=deployer)
+        yield House(hub, database, shop, workshops.evolution_of(shop, leaving), deployer)
 
 
 async def test_a_change_that_may_be_merged_is_neither_failed_nor_merged_until_that_is_known(house: House) -> None:
@@ -236,6 +216,21 @@ async def test_a_database_that_is_away_after_the_merge_does_not_make_it_a_failur
     house.deployer.is_away = False
     await house.deploy(change)
     assert [commit for _, commit in await house.deployments()] == [house.hub.main]
+
+
+async def test_a_database_that_is_away_in_the_middle_of_a_step_does_not_make_it_a_failure(house: House) -> None:
+    opened = await house.shop.ledger.open(lane=LANE, user=ANN, request="Change the parrot", turn_id=None)
+
+    class Cut(workshops.Hand):
+        """One who is at work when the connection is lost."""
+
+        async def warm(self) -> None:
+            raise psycopg.OperationalError("the connection is lost")
+
+    evolution = workshops.evolution_of(dataclasses.replace(house.shop, coder=Cut()), leaving)
+    with pytest.raises(psycopg.OperationalError):
+        await evolution.change(opened.id)
+    assert (await house.now(opened)).state is ChangeState.PLANNING
 
 
 async def test_what_was_merged_by_hand_is_not_aborted_and_retry_has_it_deployed(house: House) -> None:
@@ -294,7 +289,7 @@ async def test_what_a_version_raised_before_it_was_taken_back_is_told_to_whoever
     await house.broke("parrot", "ZeroDivisionError: division by zero\nbot/agents/parrot.py, line 9, in reply", 2)
     await house.broke("owl", "ValueError: of another agent")
     await house.ended(number, "failed")
-    lately = await raised.lately(house.shop)
+    lately = await production.lately(house.shop)
     assert list(lately) == ["parrot"]
     [told] = lately["parrot"]
     assert " 2 times: ZeroDivisionError: division by zero" in told
@@ -362,17 +357,33 @@ async def test_a_retry_knows_which_examples_main_keeps_by_now(house: House) -> N
     assert told == [(True, None), (False, "Ann"), (False, None)]
 
 
-async def test_that_a_change_is_deployed_says_which_where_another_one_waits(house: House) -> None:
+async def test_that_a_change_is_deployed_says_which_where_another_one_waits_or_went_before(house: House) -> None:
     other = await house.approved("other")
     change, number = await house.merged()
     await house.ended(number, "serving")
     assert f"🚀 Deployed!\n\nChange {change.id}: Change it" in await house.said()
     assert (await house.now(other)).state is ChangeState.AWAITING_APPROVAL
+    last = await house.approved("owl", OWL)
+    await house.shop.ledger.update(other.id, state=ChangeState.ABORTED)
+    await house.deploy(last)
+    await house.ended((await house.deployments())[-1][0], "serving")
+    assert f"🚀 Deployed!\n\nChange {last.id}: Change it" in await house.said()
+
+
+async def test_a_new_attempt_takes_along_nothing_of_the_failed_one_but_what_it_is_about(house: House) -> None:
+    change = await house.approved()
+    left = {"losses": ("The table is dropped.",), "verified": "d", "unsandboxed": True, "platform": "fly", "round": 2}
+    await house.shop.ledger.update(change.id, state=ChangeState.FAILED, error="x", checked_on="c" * 40, **left)
+    again = await retry.prepare(house.shop, await house.now(change))
+    fresh = Change(id=0, chat_id=0, user_id=0, language="en", request="")
+    carried = {name for name in Change.model_fields if getattr(again, name) != getattr(fresh, name)}
+    assert carried <= {*retry.KEPT, "attempt", "state", "plan", "base", "verdicts"}
+    assert (again.attempt, again.plan, again.request) == (1, change.plan, change.request)
 
 
 @pytest.mark.parametrize("decision", ["retry", "abort"])
 async def test_tables_that_a_failed_change_left_are_taken_back_before_anything_else(
-    house: House, decision: str
+    house: House, decision: Literal["retry", "abort"]
 ) -> None:
     change = await house.approved()
     await house.shop.ledger.update(change.id, state=ChangeState.FAILED, error="x")
@@ -419,6 +430,46 @@ async def test_nothing_is_merged_on_top_of_a_version_that_failed(house: House) -
     failed = await house.now(other)
     assert failed.state is ChangeState.FAILED and "does not take the push" in str(failed.error)
     assert house.hub.main == main and (await house.now(change)).left_on_main
+
+
+async def test_what_was_merged_on_top_of_a_version_that_fails_does_not_go_on_serving_it(house: House) -> None:
+    _, number = await house.merged()
+    other = await house.on_top()
+    await house.deploy(other)
+    for _ in range(2):
+        await house.ended(number, "failed")
+    main = house.hub.main
+    assert await house.shop.repository.read(main, AGENT) == "# the parrot\n"
+    assert await house.shop.repository.read(main, OWL) == "# the parrot says owl\n"
+    assert [commit for _, commit in await house.deployments()][2:] == [main]
+    assert (await house.now(other)).state is ChangeState.DEPLOYING
+
+
+async def test_what_has_failed_leaves_main_before_anything_else_is_merged_although_that_is_not_told_yet(
+    house: House,
+) -> None:
+    change, number = await house.merged()
+    other = await house.on_top()
+    await house.database.run("update persais.deployments set state = 'failed', cause = 'it broke'", {})
+    await house.deploy(other)  # main is not what it was checked with any more, and nothing can be checked here
+    assert await house.shop.repository.read(house.hub.main, AGENT) == "# the parrot\n"
+    assert ((await house.now(other)).state, len(await house.deployments())) == (ChangeState.FAILED, 1)
+    await house.evolution.deployed(number)
+    assert (await house.now(change)).state is ChangeState.FAILED
+
+
+async def test_what_serves_since_it_was_asked_for_again_is_not_mistaken_for_what_has_failed(house: House) -> None:
+    _, number = await house.merged()
+    again = (
+        "insert into persais.deployments (change_id, commit, state, requested_at) "
+        "select change_id, commit, 'serving', now() from persais.deployments"
+    )
+    await house.database.run(again, {})
+    await house.database.run("update persais.deployments set state = 'failed' where id = %(id)s", {"id": number})
+    other = await house.on_top()
+    await house.deploy(other)
+    assert await house.shop.repository.read(house.hub.main, AGENT) == "# the parrot says parrot\n"
+    assert (await house.now(other)).state is ChangeState.DEPLOYING
 
 
 async def test_a_rollback_is_not_mistaken_for_the_failure_that_it_came_together_with(house: House) -> None:

@@ -5,28 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pygit2
 import pytest
+import workshops
 
-from persais_core.agents.config import AgentConfigs
-from persais_core.agents.registry import Registry
 from persais_core.db.engine import Database
 from persais_core.deployers.fly import FlyDeployer
 from persais_core.domain.chats import Lane, User
-from persais_core.git.bare import BareRepository
-from persais_core.git.repository import Repository
-from persais_core.llm.models import Models
 from persais_core.mechanic.following import Following
-from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
-from persais_core.security.redact import Redactor
-from persais_core.security.sandbox import Isolation, Sandbox
 from persais_core.settings import Settings
+from repositories import ME
 
 ANN = User(id=1000001, name="Ann", is_admin=True)
-ME = pygit2.Signature("Ann", "ann@localhost", 1, 0)
 
 
 async def nothing_failed(commit: str) -> str | None:
@@ -48,10 +40,7 @@ class Platform:
     broken: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.following = Following(self._shop, self._counted)
-
-    async def _shop(self) -> Workshop:
-        return self.shop
+        self.following = Following(workshops.getting(self.shop), self._counted)
 
     async def _counted(self) -> dict[str, tuple[int, int]]:
         return self.broken
@@ -98,29 +87,10 @@ class Platform:
 
 @pytest.fixture
 async def platform(database: Database, tmp_path: Path) -> AsyncIterator[Platform]:
-    project = tmp_path / "project"
-    repo = pygit2.init_repository(str(project), initial_head="main")
-    (project / "bot" / "agents").mkdir(parents=True)
-    (project / "bot" / "agents" / "old.py").write_text("# old\n")
-    repo.index.add_all()
-    repo.create_commit("refs/heads/main", ME, ME, "First", repo.index.write_tree(), [])
-    bare = BareRepository(tmp_path / "bare.git")
-    bare.create_from(project)
-    settings = Settings(_env_file=None, persais_home=tmp_path)
-    models, unused = Models(settings, database), None
-    parts: Any = {"coder": unused, "forge": unused, "sandbox": Sandbox(verdict=Isolation("refused", (), "no Landlock"))}
-    shop = Workshop(
-        settings=settings,
-        database=database,
-        ledger=Ledger(database),
-        models=models,
-        repository=Repository(project),
-        deployer=FlyDeployer(None, nothing_failed),
-        redactor=Redactor(()),
-        configs=AgentConfigs(database, models, Registry([])),
-        **parts,
-    )
-    yield Platform(database, shop, project)
+    home = workshops.at_home(database, tmp_path, {"bot/agents/old.py": "# old\n"})
+    settings, deployer = Settings(_env_file=None, persais_home=tmp_path), FlyDeployer(None, nothing_failed)
+    shop = workshops.joined(settings, database, repository=home["repository"], deployer=deployer)
+    yield Platform(database, shop, tmp_path / "project")
 
 
 SERVING, ECHO_BROKE = ("serving", None), ("failed", "echo broke in 2 of its first 3 answers")

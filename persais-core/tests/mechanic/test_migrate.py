@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +12,11 @@ import sqlalchemy as sa
 
 import tables
 from persais_core import errors
-from persais_core.db import app_schema
+from persais_core.db import app_schema, app_sql
 from persais_core.db.engine import Database
-from persais_core.domain.changes import Change, FieldSpec, Part
-from persais_core.mechanic import migrate
+from persais_core.domain.changes import Change
+from persais_core.domain.plans import FieldRename, FieldSpec, Part, Plan
+from persais_core.mechanic import cards, migrate
 from persais_core.security import sandbox
 from persais_core.templates import engine, projects
 
@@ -25,12 +25,9 @@ CHANGE = Change(id=7, chat_id=1, user_id=1, language="en", request="Notes, pleas
 
 
 @pytest.fixture
-async def shop(own_url: str) -> AsyncIterator[Any]:
+def shop(own_database: Database) -> Any:
     """As much of a workshop as is used here: the database."""
-    database = Database(own_url)
-    await database.open()
-    yield SimpleNamespace(database=database)
-    await database.close()
+    return SimpleNamespace(database=own_database)
 
 
 def audit(url: str) -> list[tuple[str, str, str]]:
@@ -72,6 +69,32 @@ async def test_a_change_goes_its_way_and_back(shop: Any, own_url: str) -> None:
         ("tables dropped", "change 7", "ok"),
         ("tables taken back", "change 7", "ok"),
     ]
+
+
+async def test_what_an_earlier_change_left_is_told_apart_and_goes_with_the_same_tap(shop: Any, own_url: str) -> None:
+    tables.make(own_url, tables.declared({NOTES: [text("old"), text("gone")]}))
+    await migrate.keep(shop, 3, tables.migration(own_url, tables.declared({NOTES: [text("gone")]})))
+    both = tables.migration(own_url, tables.declared({NOTES: [text("new")]}))
+    steps = [step.model_copy(update={"is_left": step.column == "old"}) for step in both.operations]
+    await migrate.keep(shop, 7, app_sql.write(steps, tag=tables.TAG))
+    async with shop.database.session() as session:
+        losses, left = await migrate.losses(session, 7, "en"), await migrate.left(session, 7, "en")
+        await migrate.allow(session, 7, actor=5)
+    about = f"In {NOTES}, the field {{}} is dropped; what is in it is kept aside for 30 days."
+    assert losses == (about.format("gone"),)
+    assert left == (f"🗄 Left from change 3, and done by Deploy and drop too: {about.format('old')}",)
+    await migrate.before_proving(shop, CHANGE)
+    await migrate.after_confirmed(shop, CHANGE)
+    assert columns(own_url) == {"new"}
+    plan = Plan(
+        understood="Notes",
+        edit=("bot/schemas/notes.py",),
+        renames=(FieldRename(schema_name="notes", before="text", after="body"),),
+    )
+    told = cards.card(CHANGE.model_copy(update={"plan": plan, "left": left})).text
+    assert "loses or binds" not in told
+    assert "Left from change 3" in told
+    assert "text becomes body, with what is in it" in told
 
 
 async def test_tables_that_changed_since_the_proof_stop_the_deployment(shop: Any, own_url: str) -> None:

@@ -9,27 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-import pygit2
 import pytest
+import workshops
 
-from persais_core import coders
-from persais_core.agents.config import AgentConfigs
-from persais_core.agents.registry import Registry
+import repositories
+from persais_core.coders.aider import AiderCoder
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ChangeRow
-from persais_core.deployers.local import LocalDeployer
-from persais_core.domain.changes import Change, ChangeState, Part, Plan
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Message, Reply, Turn, User
-from persais_core.forges.local import LocalForge
-from persais_core.git.bare import BareRepository
+from persais_core.domain.plans import Part, Plan
 from persais_core.git.repository import Repository
-from persais_core.llm.models import Models
-from persais_core.mechanic import approve, cards, preview
-from persais_core.mechanic.deliver import new_buttons
+from persais_core.mechanic import approvals, cards, preview
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.preview import Previews
+from persais_core.mechanic.preview.tried import agent_of
 from persais_core.mechanic.workshop import Workshop
-from persais_core.security.redact import Redactor
 from persais_core.security.sandbox import Sandbox
 from persais_core.settings import Settings
 from scripted_openai import ScriptedOpenAI, fails, says
@@ -82,10 +77,13 @@ class Guest(Agent):
             await context.records(Note).add(Note(text=rest))
             return " ".join(note.text for note in await context.records(Note).list())
         if word == "buttons":
-            rows = ((Button(text="x", data="c:forged"), Button(text="y", url="https://example.org")), (Button(text="z", data="p:1"),))
+            rows = ((Button(text="x _y", data="c:forged"), Button(text="y", url="https://example.org")), (Button(text="z", data="p:1"),))
             return Reply(text="**Pick**", buttons=rows)
         if word == "ask":
             return await context.ask(rest, system="Be kind.")
+        if word == "ask-and-hang":
+            await context.ask(rest)
+            time.sleep(100)
         if word == "ask-both":
             return " and ".join(await asyncio.gather(context.ask("one"), context.ask("two")))
         if word == "ask-behind":
@@ -144,7 +142,7 @@ class Tried:
         return [row[0] for row in rows]
 
     async def until_told(self, part: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not any(part in text for text in await self.told()):
                 await asyncio.sleep(0.05)
 
@@ -169,57 +167,26 @@ def box() -> Sandbox:
 async def begin(
     database: Database, sql: psycopg.AsyncConnection, openai_server: ScriptedOpenAI, box: Sandbox, tmp_path: Path
 ) -> AsyncIterator[Begin]:
-    project, remote = tmp_path / "project", BareRepository(tmp_path / "remote.git")
-    repo = pygit2.init_repository(str(project), initial_head="main")
     opened: list[Previews] = []
 
     async def made(agent: str = AGENT, **limits: float) -> Tried:
         files = {"bot/agents/guest.py": agent, "bot/schemas/notes.py": NOTE}
         for name in ("bot/__init__.py", "bot/agents/__init__.py", "bot/schemas/__init__.py"):
             files[name] = ""
-        commit = commit_all(repo, project, files)
-        remote.create_from(project)
         settings = Settings(_env_file=None, llm_base_url=openai_server.url, llm_api_key="k", persais_home=tmp_path)
-        ledger = Ledger(database)
-        models = Models(settings, database)
-        shop = Workshop(
-            settings=settings,
-            database=database,
-            ledger=ledger,
-            models=models,
-            repository=Repository(project),
-            coder=coders.load("aider")(venv=tmp_path / "no-aider"),
-            sandbox=box,
-            forge=LocalForge(database, remote, "http://127.0.0.1"),
-            deployer=LocalDeployer(),
-            redactor=Redactor(()),
-            configs=AgentConfigs(database, models, Registry([])),
-        )
-
-        async def get_shop() -> Workshop:
-            return shop
-
-        previews = Previews(database, ledger, get_shop, tmp_path / "previews", **limits)
+        home = workshops.at_home(database, tmp_path, files)
+        coder = AiderCoder(venv=tmp_path / "no-aider")
+        shop = workshops.joined(settings, database, coder=coder, sandbox=box, **home)
+        ledger = shop.ledger
+        previews = Previews(database, ledger, workshops.getting(shop), tmp_path / "previews", **limits)
         await previews.open()
         opened.append(previews)
-        change = await a_change(database, commit)
+        change = await a_change(database, await shop.repository.main())
         return Tried(database, ledger, shop, previews, tmp_path / "previews", sql, change, itertools.count(1))
 
     yield made
     for previews in opened:
         await previews.close()
-
-
-def commit_all(repo: pygit2.Repository, project: Path, files: dict[str, str]) -> str:
-    for name, text in files.items():
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    repo.index.add_all()
-    repo.index.write()
-    me = pygit2.Signature("Ann", "ann@localhost", 1, 0)
-    parents = [] if repo.head_is_unborn else [repo.head.target]
-    return str(repo.create_commit("refs/heads/main", me, me, "More", repo.index.write_tree(), parents))
 
 
 async def a_change(database: Database, commit: str, plan: Plan | None = None) -> Change:
@@ -239,7 +206,7 @@ async def a_change(database: Database, commit: str, plan: Plan | None = None) ->
             plan=plan,
             commit=commit,
         )
-        change = change.model_copy(update={"buttons": new_buttons(session, change, ("deploy", "abort", "try"))})
+        change = change.model_copy(update={"buttons": approvals.issue(session, change, ("deploy", "abort", "try"))})
         row.body = change.model_dump(mode="json")
     return change
 
@@ -250,6 +217,7 @@ async def tried(begin: Begin) -> Tried:
     made = await begin()
     assert await made.start() == (
         "👁 Preview of Guest: write to it; production does not know it yet\n"
+        "Stop, or /stop, ends it. To correct it, write for example: /mechanic no, in lower case\n"
         "Its tables are its own: empty at first, and thrown away when the preview ends."
     )
     return made
@@ -275,9 +243,12 @@ async def test_stop_ends_it_and_the_lane_is_free_again(tried: Tried) -> None:
     assert (await tried.rows(), tried.left()) == ([], [])
 
 
-async def test_the_button_ends_it_even_while_it_hangs(tried: Tried) -> None:
-    waiting = asyncio.create_task(tried.say("hang"))
-    await asyncio.sleep(0.3)
+async def test_the_button_ends_it_even_while_it_hangs(tried: Tried, openai_server: ScriptedOpenAI) -> None:
+    openai_server.script(says("Go on."))
+    waiting = asyncio.create_task(tried.say("ask-and-hang now"))
+    async with asyncio.timeout(60):
+        while not openai_server.bodies:
+            await asyncio.sleep(0.01)
     await tried.previews.stop(tried.change.id, LANE.chat_id, LANE.topic_id, "en")
     assert await waiting == f"{MARK}(no answer)"
     assert (await tried.told())[-1] == "👁 Preview ended"
@@ -353,8 +324,11 @@ async def test_a_prompt_agent_asks_the_model_out_here_and_it_is_booked_to_the_ch
     reply = await tried.replies("A verse")
     assert reply is not None and reply[0].text == f"{MARK}\nRoses **are** red."
     assert not reply[0].plain
+    openai_server.script(fails(500))
+    assert "status 500" in (await tried.say("Lost") or "")
+    openai_server.script(says("Violets.", cost=0.25))
     await tried.say("Another")
-    assert [m["content"] for m in openai_server.bodies[1]["messages"]] == [
+    assert [m["content"] for m in openai_server.bodies[0]["messages"]] == [
         "You are a poet.",
         "A verse",
         "Roses **are** red.",
@@ -384,10 +358,12 @@ async def test_a_candidate_that_asks_for_ever_is_ended(tried: Tried, openai_serv
     assert await tried.say("Hello") is None
 
 
-async def test_buttons_that_only_production_would_hear_of_are_not_shown(tried: Tried) -> None:
+async def test_buttons_that_only_production_would_hear_of_are_told_as_text(tried: Tried) -> None:
     replies = await tried.replies("buttons")
     assert replies is not None
     assert [[button.url for button in row] for row in replies[0].buttons] == [["https://example.org"]]
+    told = r"Buttons: x \_y · z (type one; they can be tapped once this is deployed)"
+    assert replies[0].text == f"{MARK}\n**Pick**\n\n{told}"
 
 
 async def test_files_without_words_are_declined_as_in_production(tried: Tried) -> None:
@@ -482,7 +458,7 @@ async def test_try_works_again_and_again_for_admins_only(begin: Begin) -> None:
     data = tried.change.buttons["try"]
 
     async def press(user: User) -> str:
-        return (await approve.press(tried.database, tried.ledger, user=user, lane=LANE, data=data)).note
+        return (await approvals.redeem(tried.database, tried.ledger, user=user, lane=LANE, data=data)).note
 
     assert await press(ANN.model_copy(update={"is_admin": False})) == "Only an admin of this bot may do that."
     assert await jobs(tried) == []
@@ -499,13 +475,14 @@ async def test_try_works_again_and_again_for_admins_only(begin: Begin) -> None:
 async def test_a_forged_stop_is_refused(begin: Begin) -> None:
     tried = await begin()
     for data in ("p:", "p:x", "p:-1", "p:99999999999999999999", "p:٣", "p:1; drop"):
-        tapped = await approve.press(tried.database, tried.ledger, user=ANN, lane=LANE, data=data)
-        assert tapped.note == "This button is not one of mine."
+        async with tried.database.session() as session:
+            assert not await preview.wish_end(session, data, LANE, "en")
     assert await jobs(tried) == []
 
 
 async def test_stop_is_put_in_the_queue_beside_the_lane(tried: Tried) -> None:
-    await approve.press(tried.database, tried.ledger, user=ANN, lane=LANE, data=f"{preview.PRESS}{tried.change.id}")
+    async with tried.database.session() as session:
+        assert await preview.wish_end(session, f"{preview.PRESS}{tried.change.id}", LANE, "en")
     [(task, arguments)] = await jobs(tried)
     assert task == "stop_preview"
     await tried.previews.stop(**arguments)  # type: ignore[arg-type]
@@ -518,14 +495,26 @@ async def test_stop_is_put_in_the_queue_beside_the_lane(tried: Tried) -> None:
         (Plan(understood="x", create=(Part(kind="schema", name="a"), Part(kind="agent", name="b"))), "b"),
         (Plan(understood="x", edit=("bot/schemas/a.py", "bot/agents/c.py")), "c"),
         (Plan(understood="x", create=(Part(kind="agent", name="b"),), edit=("bot/agents/c.py",)), "b"),
-        (Plan(understood="x", edit=("bot/schemas/a.py", "tests/schemas/test_a.py")), None),
-        (Plan(understood="x", create=(Part(kind="tool", name="a"),)), None),
+        (Plan(understood="x", edit=("bot/schemas/a.py", "tests/schemas/test_a.py")), "d"),
+        (Plan(understood="x", create=(Part(kind="tool", name="a"),)), "d"),
+        (Plan(understood="x", edit=("bot/schemas/unused.py",)), None),
         (None, None),
     ],
 )
-def test_only_plans_with_an_agent_can_be_tried(plan: Plan | None, agent: str | None) -> None:
+async def test_a_change_is_tried_by_its_agent_or_by_one_that_uses_what_it_changes(
+    plan: Plan | None, agent: str | None, tmp_path: Path
+) -> None:
+    files = {
+        "bot/schemas/a.py": "",
+        "bot/schemas/unused.py": "",
+        "bot/tools/a.py": "from ..schemas.a import A",
+        "bot/agents/b.py": "def broken(:",
+        "bot/agents/d.py": "from bot.tools import a",
+        "bot/agents/e.py": "import bot.tools.a",
+    }
+    commit = repositories.commit_all(tmp_path, files)
     change = Change(id=1, chat_id=1, user_id=1, language="en", request="x", plan=plan)
-    assert cards.tried_agent(change) == agent
+    assert await agent_of(Repository(tmp_path), change, commit) == agent
 
 
 def test_the_card_has_it_in_its_second_row() -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+import workshops
 
 from persais_core import texts
 from persais_core.agents.base import Agent
-from persais_core.agents.config import AgentConfigs
 from persais_core.agents.registry import Registry
 from persais_core.db.engine import Database
-from persais_core.domain.changes import Change, ChangeState, Plan
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, User
 from persais_core.domain.configs import AgentConfig, ConfigChange
-from persais_core.mechanic import agent, approve, cards, configure, deliver
-from persais_core.mechanic.evolution import Evolution
-from persais_core.mechanic.ledger import Ledger
-from persais_core.mechanic.workshop import Workshop
-from persais_core.security.redact import Redactor
+from persais_core.domain.plans import Plan
+from persais_core.mechanic import agent, approvals, cards, configure
 from persais_core.settings import Settings
 
 ANN, BOB = User(id=1000001, name="Ann", is_admin=True), User(id=1000002, name="Bob")
@@ -44,38 +40,20 @@ class House:
     """A Mechanic that has understood a wish as a setting."""
 
     def __init__(self, database: Database, home: Path) -> None:
-        unused: Any = None
-        self.database, self.ledger = database, Ledger(database)
-        self.configs = AgentConfigs(database, unused, Registry([Parrot()]))
-        self.shop = Workshop(
-            settings=Settings(_env_file=None, persais_home=home),
-            database=database,
-            ledger=self.ledger,
-            models=unused,
-            configs=self.configs,
-            repository=unused,
-            coder=unused,
-            sandbox=unused,
-            forge=unused,
-            deployer=unused,
-            redactor=Redactor(()),
-        )
-
-        async def shop() -> Workshop:
-            return self.shop
-
-        self.evolution = Evolution(self.ledger, Redactor(()), shop, unused)
+        self.shop = workshops.joined(Settings(_env_file=None, persais_home=home), database, Parrot())
+        self.database, self.ledger, self.configs = database, self.shop.ledger, self.shop.configs
+        self.evolution = workshops.evolution_of(self.shop)
 
     async def understood(self, language: Language = "en") -> Change:
         user = ANN.model_copy(update={"language": language})
         change = await self.ledger.open(lane=LANE, user=user, request="What can the parrot do?", turn_id=None)
         plan = Plan(understood="x", configure=WANTED)
         async with self.ledger.changing(change.id) as (session, current):
-            buttons = deliver.new_buttons(session, current, configure.ACTIONS)
+            buttons = approvals.issue(session, current, configure.ACTIONS)
             return await self.ledger.write(session, current.model_copy(update={"plan": plan, "buttons": buttons}))
 
-    async def tap(self, change: Change, action: str, user: User = ANN) -> approve.Tapped:
-        return await approve.press(self.database, self.ledger, user=user, lane=LANE, data=change.buttons[action])
+    async def tap(self, change: Change, action: str, user: User = ANN) -> approvals.Tapped:
+        return await approvals.redeem(self.database, self.ledger, user=user, lane=LANE, data=change.buttons[action])
 
     async def decided(self, change: Change) -> Change:
         """What becomes of a change once its jobs are done."""

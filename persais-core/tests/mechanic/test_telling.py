@@ -4,62 +4,43 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pygit2
 import pytest
+import workshops
+from sqlalchemy import select
+from sqlmodel import col
 
 from persais_core import errors, texts
-from persais_core.agents.config import AgentConfigs
-from persais_core.agents.registry import Registry
 from persais_core.coders.base import CodeJob, CodeResult
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import Approval
-from persais_core.db.tables.people import Person
-from persais_core.deployers.local import LocalDeployer
-from persais_core.domain.changes import Change, ChangeState, Notice, Plan, PlannedExample, Verdict
+from persais_core.db.tables.people import AuditEntry, Person
+from persais_core.domain.changes import Change, ChangeState, Notice, Verdict
 from persais_core.domain.chats import Lane, User
-from persais_core.forges.local import LocalForge
-from persais_core.git.bare import BareRepository
-from persais_core.git.repository import Repository
-from persais_core.llm.models import Models
+from persais_core.domain.plans import FieldSpec, Part, Plan, PlannedExample
 from persais_core.mechanic import cards, why
 from persais_core.mechanic.evolution import Evolution
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
 from persais_core.security.redact import Redactor
-from persais_core.security.sandbox import Isolation, Sandbox
 from persais_core.settings import Settings
 from scripted_openai import ScriptedOpenAI, says
 
 ANN, BOB = User(id=1000001, name="Ann Lee", is_admin=True), User(id=1000002, is_admin=True)
 LANE, GROUP = Lane(chat_id=ANN.id), Lane(chat_id=-100, topic_id=7)
-AGENT = "bot/agents/parrot.py"
+AGENT = workshops.PARROT
 PLAN = {"understood": "Change the parrot", "slug": "parrot", "edit": [AGENT], "steps": ["Do it."]}
 HERE = Notice(key="update:1:0", chat_id=LANE.chat_id, language="en")
 THERE = Notice(key="update:2:0", chat_id=GROUP.chat_id, topic_id=GROUP.topic_id, language="ru")
 
 
-class Idle:
-    """A coder that writes nothing, and says why."""
-
-    name = "idle"
-    result = CodeResult(status="no_edits", reply="It is perfect already.")
-
-    async def prepare(self, tell: Callable[[str], None]) -> None:
-        """Nothing to be made ready."""
-
-    async def warm(self) -> None:
-        """Nothing to be warmed."""
-
-    async def close(self) -> None:
-        """Nothing to be closed."""
-
-    async def run(self, job: CodeJob) -> CodeResult:
-        return self.result
+def idle(job: CodeJob) -> CodeResult:
+    """Write nothing, and say why."""
+    return CodeResult(status="no_edits", reply="It is perfect already.")
 
 
 @dataclass
@@ -91,37 +72,11 @@ class House:
 
 @pytest.fixture
 async def house(database: Database, openai_server: ScriptedOpenAI, tmp_path: Path) -> House:
-    project, remote = tmp_path / "project", tmp_path / "remote.git"
-    repo = pygit2.init_repository(str(project), initial_head="main")
-    (project / AGENT).parent.mkdir(parents=True)
-    (project / AGENT).write_text("# the parrot\n")
-    repo.index.add_all()
-    repo.index.write()
-    me = pygit2.Signature("Ann", "ann@localhost", 1, 0)
-    repo.create_commit("refs/heads/main", me, me, "First", repo.index.write_tree(), [])
-    BareRepository(remote).create_from(project)
     openai_server.script(says(json.dumps(PLAN)))
     settings = Settings(_env_file=None, llm_base_url=openai_server.url, llm_api_key="k", persais_home=tmp_path)
-    ledger, models = Ledger(database), Models(settings, database)
-    shop = Workshop(
-        settings=settings,
-        database=database,
-        ledger=ledger,
-        models=models,
-        configs=AgentConfigs(database, models, Registry([])),
-        repository=Repository(project),
-        coder=Idle(),
-        sandbox=Sandbox(verdict=Isolation("refused", (), "no Landlock")),
-        forge=LocalForge(database, BareRepository(remote), "http://127.0.0.1"),
-        deployer=LocalDeployer(),
-        redactor=Redactor(()),
-    )
-
-    async def get_shop() -> Workshop:
-        return shop
-
-    unused: Any = None
-    return House(database, ledger, shop, Evolution(ledger, Redactor(()), get_shop, leaving=unused), remote)
+    home = workshops.at_home(database, tmp_path, {AGENT: "# the parrot\n"})
+    shop = workshops.joined(settings, database, coder=workshops.Hand(idle), **home)
+    return House(database, shop.ledger, shop, workshops.evolution_of(shop), tmp_path / "remote.git")
 
 
 def a_change(**fields: Any) -> Change:
@@ -135,12 +90,25 @@ def lines(change: Change) -> list[str]:
 async def test_a_stage_that_wrote_nothing_is_no_stage_that_is_done(house: House) -> None:
     failed = await house.worked_on()
     assert failed.state is ChangeState.FAILED and failed.ended_in is ChangeState.CODING
-    assert "✅ Skeleton from templates" in lines(failed) and "❌ Writing the code" in lines(failed)
+    assert "❌ Writing the code" in lines(failed)
+    assert "✅ Skeleton from templates" not in lines(failed), "nothing was made from a template"
     again = await house.ledger.update(failed.id, state=ChangeState.CODING, error=None)
     assert "⏳ Writing the code" in lines(again) and again.ended_in is None
 
 
-WORK = Plan(understood="x", edit=(AGENT,))
+async def test_a_failure_is_told_in_the_language_of_the_owner_and_kept_in_english(house: House) -> None:
+    owner = ANN.model_copy(update={"language": "ru"})
+    change = await house.ledger.open(lane=LANE, user=owner, request="Change the parrot", turn_id=None)
+    await house.evolution.change(change.id)
+    failed = await house.ledger.get(change.id)
+    assert failed.error == "Модель ничего не изменила и сказала: It is perfect already."
+    async with house.database.session() as session:
+        found = await session.execute(select(AuditEntry).where(col(AuditEntry.action) == "change failed"))
+        kept = found.scalar_one().detail
+    assert kept["cause"] == failed.unable == "the model changed nothing, and said: It is perfect already."
+
+
+WORK = Plan(understood="x", create=(Part(kind="agent", name="parrot"),))
 BAD = Verdict(check="lint", passed=False, summary="1 thing")
 
 
@@ -184,6 +152,23 @@ def test_each_stage_is_shown_as_it_went(fields: dict[str, Any], shown: list[str]
     assert [line for line in lines(a_change(plan=WORK, **fields)) if line.startswith(marks)] == shown
 
 
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "I will create:|I will change:|New tables: todo \\(text\\)|Changed tables: note|Changed tools: add"),
+        ("ru", "Создам:|Изменю:|Новые таблицы: todo \\(text\\)|Изменённые таблицы: note|Изменённые инструменты: add"),
+    ],
+)
+def test_what_is_made_and_what_is_changed_are_told_apart(language: str, told: str) -> None:
+    made = Part(kind="schema", name="todo", fields=(FieldSpec(name="text", type="str"),))
+    both = Plan(understood="x", create=(made,), edit=("bot/tools/add.py", "bot/schemas/note.py"))
+    create, change, *others = told.split("|")
+    files = [f"- `{path}`" for path in both.files]
+    shown = lines(a_change(plan=both, language=language, state=ChangeState.SCAFFOLDING))
+    assert shown[2:11] == [create, *files[:2], "", change, *files[2:], *others[:2]]
+    assert others[2] in shown
+
+
 def test_a_question_waits_for_its_answer_until_it_is_given_or_called_off() -> None:
     asking = a_change(plan=Plan(understood="x", question="Which?"))
     assert asking.is_asking and asking.standing == "awaiting-answer"
@@ -206,6 +191,16 @@ def test_the_card_counts_the_files_that_the_diff_shows() -> None:
     known = (*kept, PlannedExample(agent="parrot", say="c", expect="d", is_kept=True))
     beside = cards.card(a_change(plan=WORK.model_copy(update={"examples": known}), files=files)).text.splitlines()
     assert "Examples: 1 saved (1 more file)" in beside
+    other = PlannedExample(agent="parrot", say="c", expect="d", instead_of="e")
+    for examples, shown in (
+        ((other,), ["Examples: 1 replaced, as you asked for another answer (1 more file)"]),
+        (
+            (*kept, other),
+            ["Examples: 1 saved (1 more file)", "Examples: 1 replaced, as you asked for another answer"],
+        ),
+    ):
+        card = cards.card(a_change(plan=WORK.model_copy(update={"examples": examples}), files=files)).text
+        assert [line for line in card.splitlines() if line.startswith("Examples")] == shown
     nothing_new = cards.card(a_change(plan=WORK.model_copy(update={"examples": known[1:]}), files=files[:2])).text
     assert "Examples" not in nothing_new
     without = cards.card(a_change(plan=WORK, files=files[:2])).text
@@ -274,7 +269,18 @@ async def test_who_approved_is_told_by_name_where_there_is_one(house: House, kno
         if known:
             session.add(Person(id=ANN.id, name="Ann\n Lee"))
     told = await why.answer(house.database, house.ledger, agent="parrot", language="en", is_admin=True)
-    assert f"Approved by: {who}" in told.text.splitlines()
+    assert told is not None and f"Approved by: {who}" in told.text.splitlines()
+
+
+async def test_a_page_is_linked_to_where_it_is_served_now(house: House) -> None:
+    change = await house.worked_on()
+    for stored, shown in (
+        ("http://127.0.0.1:3000/pulls/3?key=k", "http://127.0.0.1:4000/pulls/3?key=k"),
+        ("https://github.com/ann/bot/pull/3", "https://github.com/ann/bot/pull/3"),
+    ):
+        await house.ledger.update(change.id, pull_request_url=stored)
+        restored = Ledger(house.database, Redactor(), "http://127.0.0.1:4000")
+        assert (await restored.get(change.id)).pull_request_url == shown
 
 
 async def test_words_are_called_a_correction_once_their_plan_takes_the_place_of_another(

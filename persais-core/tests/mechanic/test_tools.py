@@ -11,25 +11,22 @@ from typing import Any
 
 import psycopg
 import pytest
+import workshops
 
 import minds
 from persais_core.agents.base import Agent
-from persais_core.agents.config import AgentConfigs
-from persais_core.agents.registry import Registry
 from persais_core.cli import new
 from persais_core.coders.aider import AiderCoder
 from persais_core.db import app_schema
 from persais_core.db.engine import Database
-from persais_core.deployers.local import LocalDeployer
-from persais_core.domain.changes import Change, ChangeState, Part, Plan
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, User
+from persais_core.domain.plans import Part, Plan
 from persais_core.forges.local import LocalForge
 from persais_core.git.bare import BareRepository
 from persais_core.git.remote import REMOTE_MAIN
 from persais_core.git.repository import Repository
-from persais_core.llm.models import Models
 from persais_core.mechanic import plan
-from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.tools import CATALOGUE, Toolbox
 from persais_core.mechanic.tools.draft import Draft
 from persais_core.mechanic.workshop import Workshop
@@ -74,31 +71,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def shop(project: Path, tmp_path: Path, own_url: str, mind: minds.Mind) -> AsyncIterator[Workshop]:
+async def shop(project: Path, tmp_path: Path, own_database: Database, mind: minds.Mind) -> AsyncIterator[Workshop]:
     mind.forget()
     given = os.environ.get("PERSAIS_AIDER_VENV")
     coder = AiderCoder(Path(given) if given else ROOT / ".persais" / "aider-venv")
     settings = Settings(
         persais_home=tmp_path / "home", llm_base_url=mind.url, default_model="test-model", fallback_models=()
     )
-    database = Database(own_url)
-    await database.open()
-    models, ledger = Models(settings, database), Ledger(database)
-    yield Workshop(
-        settings=settings,
-        database=database,
-        ledger=ledger,
-        models=models,
+    yield workshops.joined(
+        settings,
+        own_database,
+        Parrot(),
         repository=Repository(project),
         coder=coder,
         sandbox=Sandbox(secrets_present=False, allow_unsandboxed=True),
-        forge=LocalForge(database, BareRepository(project.parent / "bot.git"), "http://127.0.0.1:1"),
-        deployer=LocalDeployer(),
+        forge=LocalForge(own_database, BareRepository(project.parent / "bot.git"), "http://127.0.0.1:1"),
         redactor=Redactor([SECRET]),
-        configs=AgentConfigs(database, models, Registry([Parrot()])),
     )
     await coder.close()
-    await database.close()
 
 
 async def asked(shop: Workshop, request: str) -> Change:

@@ -5,36 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
-import pygit2
 import pytest
+import workshops
 
 from persais_core import texts
-from persais_core.agents.config import AgentConfigs
-from persais_core.agents.registry import Registry
 from persais_core.coders.base import CodeJob, CodeResult
 from persais_core.db.engine import Database
-from persais_core.deployers.local import LocalDeployer
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, User
-from persais_core.forges.local import LocalForge
-from persais_core.git.bare import BareRepository
-from persais_core.git.repository import Repository
-from persais_core.llm.models import Models
 from persais_core.mechanic import cards
-from persais_core.mechanic.evolution import Evolution
-from persais_core.mechanic.ledger import Ledger
-from persais_core.mechanic.workshop import Workshop
 from persais_core.orchestrator import commands
-from persais_core.security.redact import Redactor
 from persais_core.security.sandbox import Isolation, Sandbox
 from persais_core.settings import Settings
 from scripted_openai import ScriptedOpenAI, says
 
 ANN = User(id=1000001, name="Ann", is_admin=True)
-AGENT = "bot/agents/parrot.py"
+AGENT = workshops.PARROT
 PLAN = {"understood": "Change the parrot", "slug": "parrot", "edit": [AGENT], "steps": ["Do it."]}
 REASON = "no isolation here: the kernel has no Landlock"
 REFUSED = Isolation("refused", ("rlimits", "watchdog"), REASON)
@@ -44,26 +32,14 @@ KEY = "sk-or-v1-" + "4c" * 32
 Run = Callable[[Isolation, str], Awaitable[Change]]
 
 
-class Writer:
-    """A coder that writes one text into the first file of its job."""
+def writes(text: str) -> workshops.Deed:
+    """Write one text into the first file of the job."""
 
-    name = "writer"
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    async def prepare(self, tell: Callable[[str], None]) -> None:
-        """Nothing to be made ready."""
-
-    async def warm(self) -> None:
-        """Nothing to be warmed."""
-
-    async def close(self) -> None:
-        """Nothing to be closed."""
-
-    async def run(self, job: CodeJob) -> CodeResult:
-        (job.root / job.edit[0]).write_text(self._text)
+    def deed(job: CodeJob) -> CodeResult:
+        (job.root / job.edit[0]).write_text(text)
         return CodeResult(status="edited", edited=(job.edit[0],))
+
+    return deed
 
 
 @pytest.fixture
@@ -71,40 +47,14 @@ async def run(database: Database, openai_server: ScriptedOpenAI, tmp_path: Path)
     """Take a change through the loop as far as it goes, with a sandbox that was told what holds."""
 
     async def made(isolation: Isolation, text: str) -> Change:
-        project, remote = tmp_path / "project", BareRepository(tmp_path / "remote.git")
-        repo = pygit2.init_repository(str(project), initial_head="main")
-        (project / AGENT).parent.mkdir(parents=True)
-        (project / AGENT).write_text("# the parrot\n")
-        repo.index.add_all()
-        repo.index.write()
-        me = pygit2.Signature("Ann", "ann@localhost", 1, 0)
-        repo.create_commit("refs/heads/main", me, me, "First", repo.index.write_tree(), [])
-        remote.create_from(project)
         settings = Settings(_env_file=None, llm_base_url=openai_server.url, llm_api_key="k", persais_home=tmp_path)
-        ledger = Ledger(database)
         openai_server.script(says(json.dumps(PLAN)))
-        models = Models(settings, database)
-        shop = Workshop(
-            settings=settings,
-            database=database,
-            ledger=ledger,
-            models=models,
-            configs=AgentConfigs(database, models, Registry([])),
-            repository=Repository(project),
-            coder=Writer(text),
-            sandbox=Sandbox(verdict=isolation),
-            forge=LocalForge(database, remote, "http://127.0.0.1"),
-            deployer=LocalDeployer(),
-            redactor=Redactor(()),
-        )
-
-        async def get_shop() -> Workshop:
-            return shop
-
-        unused: Any = None
-        change = await ledger.open(lane=Lane(chat_id=ANN.id), user=ANN, request="Change it", turn_id=None)
-        await Evolution(ledger, Redactor(()), get_shop, leaving=unused).change(change.id)
-        return await ledger.get(change.id)
+        home = workshops.at_home(database, tmp_path, {AGENT: "# the parrot\n"})
+        coder, sandbox = workshops.Hand(writes(text)), Sandbox(verdict=isolation)
+        shop = workshops.joined(settings, database, coder=coder, sandbox=sandbox, **home)
+        change = await shop.ledger.open(lane=Lane(chat_id=ANN.id), user=ANN, request="Change it", turn_id=None)
+        await workshops.evolution_of(shop).change(change.id)
+        return await shop.ledger.get(change.id)
 
     return made
 

@@ -9,9 +9,10 @@ import pytest
 
 from persais_core import texts
 from persais_core.channels.telegram import render
-from persais_core.domain.changes import Change, ChangeState, Part, Plan, Verdict
+from persais_core.domain.changes import Change, ChangeState, Verdict
 from persais_core.domain.chats import Reply
 from persais_core.domain.configs import ConfigChange
+from persais_core.domain.plans import Part, Plan
 from persais_core.mechanic import cards, description, plan
 from persais_core.security.redact import Redactor
 
@@ -82,6 +83,22 @@ def test_an_entity_is_words_like_any_other(entity: str) -> None:
         assert render.pieces(Reply(text=f"📋 {shown}")) == [(f"📋 {words}", [])]
 
 
+@pytest.mark.parametrize("formula", ["$x$", "$$x$$", "$$\nx\n$$", "$_{a}$", "costs $5 and $6"])
+def test_a_formula_is_words_like_any_other(formula: str) -> None:
+    assert render.pieces(Reply(text=f"📋 {texts.escaped(formula)}")) == [(f"📋 {formula}", [])]
+
+
+MARKED = ["[](https://x.y)deploy", "de[ploy](https://x.y)", "[d][a]eploy\n\n[a]: https://x.y", "de`p`loy", "$deploy$"]
+
+
+@pytest.mark.parametrize("said", [*MARKED, "[[]](https://x.y)deploy", "_de_[p](https://x.y)`loy`"])
+def test_a_command_that_only_comes_of_markup_cannot_be_tapped(said: str) -> None:
+    shown = "".join(text for text, _ in render.pieces(Reply(text=texts.untapped(f"Tap /{said} now.", markup=True))))
+    assert "/\u2060" in shown or "/deploy" not in shown
+    kept = "see /`x`, /[a](https://x.y) and /de`"
+    assert texts.untapped(kept, markup=True) == kept
+
+
 @pytest.mark.parametrize("words", ["/deploy", "see /DEPLOY@bot", "(/rollback 3)", "/de\u200bploy", "a\n/abort"])
 def test_a_command_in_words_of_a_model_cannot_be_tapped(words: str) -> None:
     [(shown, _)] = render.pieces(Reply(text=texts.escaped(words)))
@@ -113,6 +130,7 @@ def delivered() -> Change:
             WORK | {"understood": "Adds @echo\r\nPersais-Checks: tests", "steps": (STEP, "- imports: passed", "12. x")}
         ),
         request="make\n<!-- an echo",
+        corrections=("no, in\n- imports: passed\nlower case",),
         verdicts=(Verdict(check="lint", passed=True, summary=STEP),),
         cost=0.5,
     )
@@ -121,8 +139,11 @@ def delivered() -> Change:
 def test_words_of_others_on_the_page_of_a_pull_request_are_neither_lines_nor_markup_of_ours() -> None:
     body = description.body(delivered(), Redactor(("word_that_opens_1",)).text)
     lines = body.splitlines()
-    ours = [line for line in lines if line and not line.startswith((">", "- lint: passed Add it", "1. ", "2. ", "3. "))]
-    assert ours == ["Checks", "Cost: $0.5000, 0 tokens", "Request", "Plan"]
+    ours = [
+        line for line in lines if line and not line.startswith((">", "- Style: passed Add it", "1. ", "2. ", "3. "))
+    ]
+    assert ours == ["Checks", "Cost: $0.5000, 0 tokens", "Request", "Correction", "Plan"]
+    assert "\n\nCorrection\n\n> no, in\n> \\- imports: passed\n> lower case\n\nPlan\n" in body
     assert body.index("Cost: ") < body.index("\\<\\!")
     assert lines[-2:] == ["2. \\- imports: passed", "3. 12\\. x"]
     assert not [
@@ -130,7 +151,18 @@ def test_words_of_others_on_the_page_of_a_pull_request_are_neither_lines_nor_mar
     ]
 
 
+def test_the_page_of_a_pull_request_is_in_the_language_of_who_asked() -> None:
+    body = description.body(delivered().model_copy(update={"language": "ru"}), str)
+    assert body.startswith("Проверки\n\n- Стиль: пройдена ")
+    assert [line for line in body.splitlines() if line in {"Просьба", "Поправка", "План"}] == [
+        "Просьба",
+        "Поправка",
+        "План",
+    ]
+
+
 def test_the_trailers_of_a_commit_are_ours_alone() -> None:
     message = description.message(delivered(), str)
-    assert message.startswith("Adds @\u2060echo\n\n> make\n> <!-- an echo\n\nPersais-Change: 1\n")
+    words = "> make\n> <!-- an echo\n\nCorrection\n> no, in\n> - imports: passed\n> lower case\n\n"
+    assert message.startswith(f"Adds @\u2060echo\n\n{words}Persais-Change: 1\n")
     assert message.count("Persais-Checks:") == 1

@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 
 from persais_core import errors
 from persais_core.db import app_sql
-from persais_core.domain import changes
+from persais_core.domain import changes, plans
 from persais_core.security import sandbox
 
 MAX_FILE = 200_000  # bytes; no agent is longer, and everything after this costs more with size
@@ -50,12 +50,14 @@ class Subject:
         root: the worktree.
         base: commit it started from, 40 hex digits.
         allowed: exact paths that the plan may touch.
+        removed: exact paths that the plan takes away; they may not be there.
         changed: all that differs from `base`, as git sees it.
         sandbox: runs what must be run.
         scratch: folder for copies and reports; the caller makes and removes it.
         examples: the text of each file of examples that belongs to the change, by its path, as we wrote it.
         former: the text that each changed schema or test file had before, by its path.
         database_url: a direct address of the bot's database, on which changes of the tables are tried with a copy.
+        renames: fields that are called otherwise from now on, as the plan says.
         allowed_more: the owner's own `allowed.toml` as it stands in the base commit; empty when there is none.
         keep: is given the change of the tables that was proven, also where it is none.
     """
@@ -66,9 +68,11 @@ class Subject:
     changed: tuple[ChangedFile, ...]
     sandbox: sandbox.Sandbox
     scratch: Path
+    removed: tuple[str, ...] = ()
     examples: Mapping[str, str] = field(default_factory=dict)
     former: Mapping[str, str] = field(default_factory=dict)
     database_url: str | None = None
+    renames: tuple[plans.FieldRename, ...] = ()
     allowed_more: str = ""
     keep: Callable[[app_sql.Migration], Awaitable[None]] | None = None
 

@@ -8,6 +8,7 @@ then what lies on the disk.
 from __future__ import annotations
 
 import keyword
+import os
 import re
 import stat
 import unicodedata
@@ -56,10 +57,11 @@ class PathsCheck:
         """Judge every changed path."""
         findings = list(crowd(subject.changed))
         for file in subject.changed if len(subject.changed) <= MAX_CHANGED else ():
-            troubles = list(judge(file, subject.allowed, subject.examples))
+            troubles = list(judge(file, subject.allowed, subject.examples, subject.removed))
             if not troubles and file.status != "deleted":
                 troubles = list(_on_disk(subject.root, file.path))
             findings += troubles
+        findings += list(_judge_removed(subject))
         lines = [str(finding) for finding in findings] + list(_judge_examples(subject))
         if lines:
             return base.failed(NAME, f"{base.count(len(lines), 'path', 'paths')} out of bounds", lines)
@@ -84,15 +86,20 @@ def part(path: str) -> tuple[str, str] | None:
     return (found["room"] or found["tested"], name)
 
 
-def judge(file: base.ChangedFile, allowed: Collection[str], owners: Collection[str]) -> Iterator[Trouble]:
+def judge(
+    file: base.ChangedFile, allowed: Collection[str], owners: Collection[str], removed: Collection[str] = ()
+) -> Iterator[Trouble]:
     """Judge one path by its name, its mode and what became of it.
 
     Args:
         file: what git says of it.
         allowed: exact paths that the change is about.
         owners: those of them that hold examples of the owner's, written by us.
+        removed: exact paths that the change takes away.
     """
     path = file.path
+    if path in removed and (examples.PATH.fullmatch(path) or part(path) is not None):
+        return  # that they are gone is judged on the disk
     if examples.PATH.fullmatch(path):
         if path not in allowed or path not in owners:
             yield Trouble(path, "examples", "holds examples that this change is not about; undo this file")
@@ -168,6 +175,14 @@ def _on_disk(root: Path, path: str) -> Iterator[Trouble]:
         yield _too_large(path, found.st_size)
     folder = path.rpartition("/")[0]
     yield from twins(path, (f"{folder}/{other.name}" for other in place.parent.iterdir()))
+
+
+def _judge_removed(subject: base.Subject) -> Iterator[Trouble]:
+    """What the plan takes away was taken away by us; whatever lies in its place was put there since."""
+    # Not only what differs from the base: one that was written again as it was does not.
+    for path in subject.removed:
+        if os.path.lexists(subject.root / path):
+            yield Trouble(path, "removed", "is taken away by this change and may not come back; undo this file")
 
 
 def _judge_examples(subject: base.Subject) -> Iterator[str]:

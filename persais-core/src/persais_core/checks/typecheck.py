@@ -1,4 +1,4 @@
-"""Whether the types of the changed files hold, by pyrefly and our own settings.
+"""Whether the types of the changed files hold, by pyrefly and our own settings, and nobody uses what was taken away.
 
 Without settings pyrefly takes its "basic" preset and reports nothing, and the project's settings are the candidate's,
 so ours are written beside the copy and named on the command line. The interpreter is not asked where its packages lie:
@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from persais_core import processes
-from persais_core.checks import base
+from persais_core.checks import base, uses
 from persais_core.domain import changes
 from persais_core.security import sandbox
 
@@ -34,7 +35,9 @@ class TypecheckCheck:
     name = NAME
 
     async def __call__(self, subject: base.Subject) -> changes.Verdict:
-        """Check the changed files of the copy against the whole project."""
+        """Check the changed files of the copy against the whole project, and all of it for what is gone."""
+        if left := await asyncio.to_thread(lambda: list(_missed(subject))):
+            return base.failed(NAME, "what goes is still used", left)
         if not subject.written:
             return base.passed(NAME, "no Python file changed")
         tree = (await subject.copied()).resolve()
@@ -55,6 +58,14 @@ class TypecheckCheck:
         if outcome.exit_code:
             return base.failed(NAME, "stopped", [f"the type checker failed: {outcome.stderr.strip()[-200:]}"])
         return base.passed(NAME, base.count(len(subject.written), "file", "files"))
+
+
+def _missed(subject: base.Subject) -> Iterator[str]:
+    """Who still imports what the change takes away; that need be no file that it changes."""
+    found = uses.still_used(uses.sources(subject.root), subject.removed) if subject.removed else {}
+    for path, used in found.items():
+        do = "write it without that" if path in subject.allowed else "name it too, to be changed or removed"
+        yield f"{path}: still uses {', '.join(used)}, which is removed; {do}"
 
 
 def _write_settings(folder: Path, tree: Path) -> None:

@@ -40,6 +40,7 @@ class CodeJob(Value):
         model: name of the model, as its server knows it.
         base_url: OpenAI-compatible server, up to and including /v1.
         api_key: its key; never shown.
+        api_key_setting: name of the setting that holds it, for sentences about it.
         timeout_seconds: wall clock of the whole run.
         max_cost: US dollars after which no further call is made; None: no limit.
         prices: US dollars per token in and out, for servers that do not tell what a call cost; None: unknown.
@@ -55,6 +56,7 @@ class CodeJob(Value):
     model: str
     base_url: str
     api_key: SecretStr
+    api_key_setting: str = "LLM_API_KEY"
     timeout_seconds: float = Field(default=300.0, gt=0)
     max_cost: float | None = None
     prices: tuple[float, float] | None = None
@@ -92,7 +94,9 @@ class CodeResult(Value):
         cost: US dollars, of all calls, as far as known.
         requests: calls made, failed ones too.
         seconds: wall clock of the run.
-        detail: one sentence for people about a failure; empty when edited.
+        detail: one sentence in English about a failure, for the terminal and the log; empty when edited.
+        key: id of the same sentence in the catalogues, without its `error-`; empty where the status says it all.
+        values: what stands for its placeholders.
     """
 
     status: Status
@@ -105,6 +109,8 @@ class CodeResult(Value):
     requests: int = 0
     seconds: float = 0.0
     detail: str = ""
+    key: str = ""
+    values: dict[str, str] = Field(default_factory=dict)
 
 
 class Coder(Protocol):

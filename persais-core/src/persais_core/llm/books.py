@@ -9,6 +9,7 @@ import structlog
 
 from persais_core import audit, errors
 from persais_core.db.engine import Database
+from persais_core.domain.changes import subject_of_change
 from persais_core.metrics import Metrics
 from persais_core.settings import Settings
 
@@ -87,7 +88,7 @@ class Books:
 
     async def _note_cap(self, booking: Booking, cap: str, spent: str) -> None:
         """Put into the log of acts that a cap kept a model from being asked."""
-        subject = f"change {booking.change_id}" if booking.change_id is not None else ""
+        subject = subject_of_change(booking.change_id) if booking.change_id is not None else ""
         async with self._database.session() as session:
             await audit.refuse(session, "cap reached", actor=booking.user_id, subject=subject, cap=cap, spent=spent)
 

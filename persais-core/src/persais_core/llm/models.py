@@ -19,7 +19,7 @@ import structlog
 from persais_core import errors
 from persais_core.breakers import Breakers, RestingError
 from persais_core.db.engine import Database
-from persais_core.llm import failures
+from persais_core.llm import failures, thoughts
 from persais_core.llm.books import Booking as Booking
 from persais_core.llm.books import Books
 from persais_core.llm.options import ModelOptions
@@ -39,7 +39,8 @@ TIMEOUT = 90.0  # seconds for one answer, new tries and fallbacks included
 FIRST_SHARE = 2 / 3  # of the time that is left, for a model that has another one behind it
 TRIES = 3  # of one request at one model
 PATIENCE = 5.0  # seconds that we wait because a server asks for it, where another model could answer instead
-MAX_TOOL_ROUNDS = 6
+MAX_TOOL_ROUNDS = 5
+LAST_ROUND = "That was the last call. Answer now, from what you have."
 MAX_RESULT = 20_000  # characters of what a tool returned
 MAX_SHOWN = 300  # characters of arguments that could not be read
 DATA_MARK = re.compile(r"</?\s*data\s*>", re.IGNORECASE)
@@ -56,6 +57,8 @@ class _Question:
     optional: list[StructuredTool]
     options: dict[str, Any]
     deadline: float  # on the loop's clock
+    must_answer: bool = False  # no tool may be called any more
+    names_tools: bool = True  # also then, as servers read earlier calls by them
 
 
 class Models:
@@ -122,14 +125,14 @@ class Models:
         timeout_seconds: float | None = None,
         falls_back: bool = True,
     ) -> str:
-        """Ask, let the model call tools where it wants to, and return the text of its answer.
+        """Ask, let the model call tools where it wants to, and return the text of its answer, without its thoughts.
 
         Args:
             messages: (role, text), oldest first.
             booking: whom the tokens and the cost are booked to.
             model: a name of the server's; the default model where none is given.
-            tools: what the model may call; at most `MAX_TOOL_ROUNDS` times. One that returns directly ends the
-                conversation with its result.
+            tools: what the model may call, in at most `MAX_TOOL_ROUNDS` rounds; then it is told to answer. One that
+                returns directly ends the conversation with its result.
             optional_tools: the same, left out for a model that can call none.
             options: of whom it is asked for; its model wins over `model`.
             timeout_seconds: for everything but the tools; as the object was made where not given.
@@ -151,18 +154,25 @@ class Models:
             deadline=asyncio.get_running_loop().time() + seconds,
         )
         by_name = {tool.name: tool for tool in (*tools, *optional_tools)}
-        for _ in range(MAX_TOOL_ROUNDS):
+        for left in range(MAX_TOOL_ROUNDS, -1, -1):
+            question.must_answer = left == 0
             await self._books.check_budget(booking)
             answer = await self._answered(question, booking)
             if not answer.tool_calls and not answer.invalid_tool_calls:
-                return str(answer.text)
+                return thoughts.without(str(answer.text))
+            if question.must_answer:
+                break
             began = asyncio.get_running_loop().time()
             results = [await self._called(by_name, call) for call in answer.tool_calls]
             question.deadline += asyncio.get_running_loop().time() - began  # a tool's time is not the model's
             for call, result in zip(answer.tool_calls, results, strict=True):
                 if result.status == "success" and by_name[call["name"]].return_direct:
                     return str(result.content)
-            question.said += [_readable(answer), *results, *map(_not_called, answer.invalid_tool_calls)]
+            results += map(_not_called, answer.invalid_tool_calls)
+            if left == 1:  # in the last result, since some servers take no message of ours right behind one
+                told = f"{results[-1].content}\n\n{LAST_ROUND}"
+                results[-1] = results[-1].model_copy(update={"content": told})
+            question.said += [_readable(answer), *results]
         raise errors.ModelError(
             "the model went on calling its tools and never answered; ask in other words", key="model-tools"
         )
@@ -189,7 +199,7 @@ class Models:
                     break
             else:
                 await self._book(name, booking, answer)
-                if answer.tool_calls or answer.invalid_tool_calls or answer.text.strip():
+                if answer.tool_calls or answer.invalid_tool_calls or thoughts.without(str(answer.text)).strip():
                     self._metrics.model_call(name, "answered")
                     return answer
                 self._metrics.model_call(name, "failed")
@@ -207,11 +217,13 @@ class Models:
         is_last = len(question.candidates) == 1
         left = max(0.1, question.deadline - asyncio.get_running_loop().time())
         share = left if is_last else left * FIRST_SHARE
-        optional = [] if name in self._toolless else question.optional
+        optional = question.optional if question.names_tools and name not in self._toolless else []
+        tools = [*question.tools, *optional] if question.names_tools else []
+        choice = {"tool_choice": "none"} if question.must_answer and tools else {}
         known = self._clients.get(name)
         client = known if known is not None else await asyncio.to_thread(self._client, name)
-        tools = [*question.tools, *optional]
-        runnable = client.bind_tools(tools, **question.options) if tools else client.bind(**question.options)
+        options = question.options | choice
+        runnable = client.bind_tools(tools, **options) if tools else client.bind(**options)
 
         def again(error: Exception) -> bool | float:
             pause = failures.pause_before_next_try(error)
@@ -228,10 +240,13 @@ class Models:
                         with attempt:
                             return await runnable.ainvoke(question.said)
         except errors.ModelUnavailableError as error:
-            if not optional or not failures.refuses_tools(error.__cause__):
+            if not (optional or choice) or not failures.refuses_tools(error.__cause__):
                 raise
-        log.info("this model calls no tools; it is asked without", model=name)
-        self._toolless.add(name)
+        if choice:  # it has called some, so that it must be this very wish which is refused
+            question.names_tools = False
+        else:
+            log.info("this model calls no tools; it is asked without", model=name)
+            self._toolless.add(name)
         return await self._tried(question, name)
 
     async def _book(self, name: str, booking: Booking, answer: AIMessage) -> None:

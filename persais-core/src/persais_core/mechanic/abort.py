@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from persais_core import audit, errors, texts
 from persais_core.domain.changes import Change, ChangeState
-from persais_core.domain.chats import Lane, Reply
-from persais_core.mechanic import branch, mainline, migrate
-from persais_core.mechanic.deliver import new_buttons
+from persais_core.domain.chats import Reply
+from persais_core.mechanic import approvals, branch, mainline, migrate
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
 
@@ -44,12 +43,12 @@ async def abort(shop: Workshop, change: Change, *, user_id: int) -> Change:
             fields = {
                 "abort_error": cause,
                 "called_off": False,
-                "buttons": new_buttons(session, current, tuple(current.buttons)),
+                "buttons": approvals.issue(session, current, tuple(current.buttons)),
             }
             changed = await shop.ledger.write(session, current.model_copy(update=fields))
             if not current.notices:  # it was wished with a button, and the card does not say how that went
                 told = texts.say(change.language, "abort-failed", change=change.id, cause=cause)
-                lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
+                lane = change.lane
                 key = f"change:{change.id}:{change.attempt}:abort-failed"
                 await outbox.show(session, lane, Reply(text=told, plain=True), key=key)
         if error.key in BY_PEOPLE:
@@ -58,5 +57,5 @@ async def abort(shop: Workshop, change: Change, *, user_id: int) -> Change:
     async with shop.ledger.changing(change.id) as (session, current):
         fields = {"state": ChangeState.ABORTED, "buttons": {}, "abort_error": None}
         changed = await shop.ledger.write(session, current.model_copy(update=fields))
-        audit.record(session, "change aborted", actor=user_id, subject=f"change {change.id}", commit=change.commit)
+        audit.record(session, "change aborted", actor=user_id, subject=change.subject, commit=change.commit)
     return changed

@@ -15,7 +15,7 @@ from persais_core.domain.chats import Lane, Language, Message, Reply
 from persais_core.mechanic.ledger import Ledger
 from persais_core.tools.base import Context
 
-MAX_REQUEST = 4000  # characters
+MAX_REQUEST = 16_000  # characters; four long messages said in one go
 MAKES_AGENT = re.compile(
     r"\b(create|make|build|add|new|another)\b.{0,20}\b(agent|tool|table)\b|(созда|сдела|нов|добав)\w*.{0,20}(агент|инструмент|таблиц)",
     re.IGNORECASE,
@@ -113,6 +113,7 @@ def _names_another(before: Change, words: str, agents: Registry) -> bool:
     named = agents.named_in(words)
     if before.plan is None:  # what it is about is not known yet, except by the same kind of words
         return bool(named) and not named & agents.named_in("\n".join((before.request, *before.corrections)))
-    about = {*before.plan.agents, *([before.plan.configure.agent] if before.plan.configure else ())}
+    set_for = (before.plan.configure.agent,) if before.plan.configure else ()
+    about = {*before.plan.agents, *before.plan.removed_agents, *set_for}
     made = [word for part in before.plan.create for word in (part.name, part.title)]
     return bool(named) and not named & about and not stands_in(words, *made)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from persais_core import texts
 from persais_core.agents import wording
 from persais_core.domain import examples
-from persais_core.domain.changes import Change, ChangeState, Part, Plan
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Button, Language, Reply
 from persais_core.domain.configs import ConfigChange
+from persais_core.domain.plans import Plan
 
 MOST_FINDINGS = 6  # of one check that the chat is shown
 SHOWING = ("view", "diff")
@@ -30,35 +31,6 @@ def card_key(change: Change) -> str:
 
 def _attempt(change: Change) -> str:
     return f"{change.attempt}:" if change.attempt else ""
-
-
-def planned_files(change: Change) -> tuple[str, ...]:
-    """The files that the plan is going to touch, parts before their tests."""
-    if change.plan is None:
-        return ()
-    made = [files_of(part) for part in change.plan.create]
-    return (*(path for path, _ in made), *(test for _, test in made), *change.plan.edit)
-
-
-def files_of(part: Part) -> tuple[str, str]:
-    """The two files that a new part is made of: itself and its test."""
-    return f"bot/{part.kind}s/{part.name}.py", f"tests/{part.kind}s/test_{part.name}.py"
-
-
-def tried_agent(change: Change) -> str | None:
-    """Name of the agent that [Try] speaks to: the first that the plan makes or, if it makes none, changes."""
-    if change.plan is None:
-        return None
-    made = [part.name for part in change.plan.create if part.kind == "agent"]
-    edited = [path.rpartition("/")[2].removesuffix(".py") for path in change.plan.edit if "bot/agents/" in path]
-    return next(iter(made + edited), None)
-
-
-def writable_files(change: Change) -> tuple[str, ...]:
-    """The files that the coder may write: the planned ones, and the test of each part that is edited."""
-    planned = planned_files(change)
-    tests = [f"tests/{p.split('/')[1]}/test_{p.split('/')[2]}" for p in planned if p.startswith("bot/")]
-    return tuple(dict.fromkeys((*planned, *tests)))
 
 
 def progress(change: Change, *, is_left: bool = False) -> Reply:
@@ -85,8 +57,15 @@ def progress(change: Change, *, is_left: bool = False) -> Reply:
         return _setting(change, change.plan.configure)
     else:
         kind = "mechanic-understood-create" if change.plan.create else "mechanic-understood-edit"
+        if change.plan.only_removes:
+            kind = "mechanic-understood-remove"
         lines.append(say(language, kind, summary=texts.line(change.plan.understood)))
-        lines += [f"- `{path}`" for path in planned_files(change)]
+        made = [path for path in change.plan.files if path not in change.plan.edit]
+        lines += [f"- `{path}`" for path in made or change.plan.edit or change.plan.remove]
+        if made and change.plan.edit:
+            lines += ["", say(language, "plan-changes"), *(f"- `{path}`" for path in change.plan.edit)]
+        if change.plan.files and change.plan.remove:
+            lines.append(say(language, "card-removed", files=texts.line(", ".join(change.plan.remove))))
         lines += _plan_lines(change, change.plan)
         lines += ["", *replacing] if (replacing := _replacing(change)) else []
         lines.append("")
@@ -143,22 +122,40 @@ def _replacing(change: Change) -> list[str]:
 
 
 def _plan_lines(change: Change, plan: Plan) -> list[str]:
-    """The tables and tools of a plan, and what planning has cost."""
+    """The tables and tools of a plan, made or changed, and what planning has cost."""
     language = change.language
     tables = [
         f"{part.name} ({', '.join(f.name for f in part.fields)})" for part in plan.create if part.kind == "schema"
     ]
     tools = [part.name for part in plan.create if part.kind == "tool"]
-    lines = []
-    if tables:
-        lines.append(texts.say(language, "plan-tables", tables=texts.line(", ".join(tables))))
-    if tools:
-        lines.append(texts.say(language, "plan-tools", tools=texts.line(", ".join(tools))))
+    lines = _renamed(plan, language)
+    for key, names in (
+        ("plan-tables", tables),
+        ("plan-tables-changed", _edited(plan, "schemas")),
+        ("plan-tools", tools),
+        ("plan-tools-changed", _edited(plan, "tools")),
+    ):
+        if names:
+            lines.append(texts.say(language, key, names=texts.line(", ".join(names))))
     if change.estimate:
         cost = f"{change.estimate:.2f}"
         key = "plan-estimate" if float(cost) else "plan-estimate-small"
         lines.append(texts.say(language, key, cost=cost))
     return lines
+
+
+def _edited(plan: Plan, folder: str) -> list[str]:
+    """Names of the parts of one kind that a plan changes."""
+    start = f"bot/{folder}/"
+    return [path.removeprefix(start).removesuffix(".py") for path in plan.edit if path.startswith(start)]
+
+
+def _renamed(plan: Plan, language: Language) -> list[str]:
+    """The fields that keep what is in them under another name."""
+    return [
+        texts.say(language, "card-renamed", before=texts.line(item.before), after=texts.line(item.after))
+        for item in plan.renames
+    ]
 
 
 def _stage_lines(change: Change) -> list[str]:
@@ -180,6 +177,11 @@ def _stage_lines(change: Change) -> list[str]:
                 lines.append(f"{mark} {texts.say(change.language, 'stage-verifying')}")
         elif at > now:
             break
+        elif stage in {"scaffolding", "coding"} and change.plan is not None and change.plan.only_removes:
+            if stage == "scaffolding":
+                lines.append(f"{mark} {texts.say(change.language, 'stage-removing')}")
+        elif stage == "scaffolding" and mark in "✅⏳" and change.plan is not None and not change.plan.create:
+            continue  # there is nothing to be made from a template
         elif stage == "coding" and change.round > 1:
             lines.append(f"{mark} {texts.say(change.language, 'stage-coding-again', round=change.round)}")
         else:
@@ -249,8 +251,13 @@ def card(change: Change, *, is_left: bool = False) -> Reply:
         texts.say(language, "card-tests"),
         *_example_lines(change),
     ]
+    if gone := change.removed:
+        lines.insert(3, texts.say(language, "card-removed", files=texts.line(", ".join(gone))))
+    if change.plan:
+        lines += _renamed(change.plan, language)
     if change.losses:
         lines += ["", texts.say(language, "card-losses"), *(f"- {texts.line(loss)}" for loss in change.losses), ""]
+    lines += [texts.line(told) for told in change.left]
     if change.unsandboxed:
         lines.append(f"🔴 {texts.say(language, 'warning-unsandboxed')}")
     if change.cost:
@@ -273,17 +280,20 @@ def left_behind(change: Change) -> dict[str, Reply]:
 
 def _example_files(change: Change) -> int:
     """How many of the changed files hold examples; the diff shows them beside the others."""
-    return sum(1 for path in change.files if examples.PATH.fullmatch(path))
+    return sum(1 for path in change.files if examples.PATH.fullmatch(path) and path not in change.removed)
 
 
 def _example_lines(change: Change) -> list[str]:
     """How many of the owner's sentences are new, in how many files, and how many older answers they replace."""
     kept = [example for example in change.plan.examples if not example.is_kept] if change.plan else []
-    count, files = len(kept), _example_files(change)
-    lines = [texts.say(change.language, "card-examples", count=count, files=files)] if kept or files else []
-    if replaced := sum(1 for example in kept if example.instead_of is not None):
-        lines.append(texts.say(change.language, "card-examples-replaced", count=replaced))
-    return lines
+    replaced = sum(1 for example in kept if example.instead_of is not None)
+    counted = [("card-examples", len(kept) - replaced), ("card-examples-replaced", replaced)]
+    shown = [(key, count) for key, count in counted if count] or ([counted[0]] if _example_files(change) else [])
+    files = [_example_files(change), 0]  # they are told once, with what stands first
+    return [
+        texts.say(change.language, key, count=count, files=more)
+        for (key, count), more in zip(shown, files, strict=False)
+    ]
 
 
 def _buttons(change: Change) -> tuple[tuple[Button, ...], ...]:

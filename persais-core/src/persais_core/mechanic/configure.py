@@ -7,7 +7,8 @@ What was understood is shown with two buttons and set by a tap, since a model ha
 from __future__ import annotations
 
 from persais_core import errors, texts
-from persais_core.domain.changes import Change, ChangeState, Plan
+from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.plans import Plan
 from persais_core.mechanic.workshop import Workshop
 
 ACTIONS = ("set", "leave")

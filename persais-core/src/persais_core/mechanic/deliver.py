@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import structlog
 
 from persais_core import audit, errors
-from persais_core.db.tables.evolution import Approval
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.forges.base import PullRequestLink
-from persais_core.mechanic import cards, description
+from persais_core.mechanic import approvals, description
+from persais_core.mechanic.preview import tried
 from persais_core.mechanic.workshop import Workshop
 from persais_core.settings import TELEGRAM_API_URL
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
 
 log = structlog.get_logger(__name__)
 
@@ -46,13 +39,14 @@ async def deliver(shop: Workshop, change: Change) -> Change:
         await shop.forge.report(commit, change.verdicts)
     except errors.ForgeError as error:  # a mark that is missing there is no reason to do all of it again
         log.warning("the verdicts could not be shown at the commit", change=change.id, cause=str(error))
+    tried_agent = await tried.agent_of(shop.repository, change, commit)
     async with shop.ledger.changing(change.id) as (session, current):
         actions = [action for action in ACTIONS if action != "view" or not _opens_links(shop, link)]
-        if cards.tried_agent(current):
+        if tried_agent:
             actions.append("try")
-        if current.losses:
+        if current.losses or current.left:
             actions.append("deploy_drop")
-        buttons = new_buttons(session, current.model_copy(update={"commit": commit}), actions)
+        buttons = approvals.issue(session, current.model_copy(update={"commit": commit}), actions)
         changed = current.model_copy(
             update={
                 "commit": commit,
@@ -67,24 +61,12 @@ async def deliver(shop: Workshop, change: Change) -> Change:
             session,
             "pull request opened",
             actor=change.user_id,
-            subject=f"change {change.id}",
+            subject=change.subject,
             commit=commit,
             branch=change.branch,
             pull_request=link.number,
         )
     return changed
-
-
-def new_buttons(session: AsyncSession, change: Change, actions: Sequence[str]) -> dict[str, str]:
-    """Make the buttons of a card, each bound to the change and its present commit.
-
-    Returns:
-        What each button carries, by action.
-    """
-    buttons = {action: secrets.token_urlsafe(18) for action in actions}
-    for action, nonce in buttons.items():
-        session.add(Approval(nonce=nonce, change_id=change.id, action=action, commit=change.commit))
-    return {action: f"c:{nonce}" for action, nonce in buttons.items()}
 
 
 def _opens_links(shop: Workshop, link: PullRequestLink) -> bool:

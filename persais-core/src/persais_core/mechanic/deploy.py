@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persais_core import audit, errors, texts
+from persais_core import audit, errors
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.mechanic import mainline, migrate, recheck
 from persais_core.mechanic.workshop import Workshop
@@ -38,16 +38,23 @@ async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
             raise
         except errors.PersaisError as error:
             if stuck := await migrate.taken_back(shop, change):
-                raise errors.ChangeError("\n\n".join([texts.explain(change.language, error), *stuck])) from error
+                raise _both(error, *stuck) from error
             raise
         try:
             await recheck.as_merged(shop, change, merged)
         except errors.GitUnavailableError:
             raise
         except errors.PersaisError as error:
-            cause = [texts.explain(change.language, error), *await migrate.taken_back(shop, change)]
-            return await mainline.reject(shop, change, merged, "\n\n".join(cause))
+            both = _both(error, *await migrate.taken_back(shop, change))
+            return await mainline.reject(shop, change, merged, both)
         return await _note(shop, change, merged, user_id=user_id)
+
+
+def _both(error: errors.PersaisError, *stuck: errors.PersaisError) -> errors.PersaisError:
+    """Why a change cannot go on, together with what is left of it because of that."""
+    if not stuck:
+        return error
+    return errors.ChangeError(f"{error}; {stuck[0]}", key="and-more", first=error, more=stuck[0])
 
 
 async def _merge(shop: Workshop, change: Change, number: int, head: str, *, is_repeated: bool) -> str:
@@ -60,7 +67,8 @@ async def _merge(shop: Workshop, change: Change, number: int, head: str, *, is_r
     try:
         await migrate.before_proving(shop, change)
     except errors.DatabaseError as error:
-        raise errors.ChangeError(texts.say(change.language, "migration-failed", cause=str(error))) from error
+        told = f"the tables could not be changed, so nothing was deployed: {error}"
+        raise errors.ChangeError(told, key="migration-failed", cause=error) from error
     return merged or await shop.forge.merge(number, head=head)
 
 
@@ -69,7 +77,7 @@ async def _known(shop: Workshop, number: int, head: str) -> str | None:
     try:
         return await shop.forge.merged(number, head=head)
     except errors.ForgeError as error:
-        raise errors.ForgeUnavailableError(str(error), key=error.key, **error.values) from error
+        raise error.as_(errors.ForgeUnavailableError) from error
 
 
 async def _note(shop: Workshop, change: Change, merged: str, *, user_id: int) -> Change:
@@ -77,5 +85,5 @@ async def _note(shop: Workshop, change: Change, merged: str, *, user_id: int) ->
         changed = current.model_copy(update={"merge_commit": merged, "note": None})
         await shop.ledger.write(session, changed)
         await shop.deployer.request(session, commit=merged, change_id=change.id)
-        audit.record(session, "merged", actor=user_id, subject=f"change {change.id}", commit=merged)
+        audit.record(session, "merged", actor=user_id, subject=change.subject, commit=merged)
     return changed

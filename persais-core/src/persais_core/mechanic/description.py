@@ -8,12 +8,14 @@ Keys are taken out of words before these are escaped: a key with a mark in it wo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from persais_core import texts
 from persais_core.domain.changes import Change
 
-LONGEST = 4000  # characters of a request
+LONGEST = 4000  # characters of a request, or of a correction
+MOST_CORRECTIONS = 5  # the newest; GitHub takes 65,536 characters, and marks that are escaped count twice
 LONGEST_TITLE = 72  # characters
 Clean = Callable[[str], str]
 """Takes keys out of a text."""
@@ -37,19 +39,29 @@ def message(change: Change, clean: Clean) -> str:
 
 
 def body(change: Change, clean: Clean) -> str:
-    """The text of the pull request, in Markdown."""
+    """The text of the pull request, in Markdown and the owner's language.
+
+    What the checks found and the steps of the plan are told in English, as the coder is told them.
+    """
     assert change.plan is not None
+    say = functools.partial(texts.say, change.language)
+    results = {True: say("page-passed"), False: say("page-failed")}
     checks = "\n".join(
-        f"- {v.check}: {'passed' if v.passed else 'failed'} {texts.on_page(clean(v.summary))}".rstrip()
+        f"- {say(f'check-{v.check}')}: {results[v.passed]} {texts.on_page(clean(v.summary))}".rstrip()
         for v in change.verdicts
     )
-    request = _quoted(clean(change.request), texts.on_page)
+    said = [
+        ("page-request", change.request),
+        *(("page-correction", text) for text in change.corrections[-MOST_CORRECTIONS:]),
+    ]
+    asked = "".join(f"{say(key)}\n\n{_quoted(clean(text), texts.on_page)}\n\n" for key, text in said)
+    cost = say("page-cost", cost=f"{change.cost:.4f}", tokens=change.tokens)
     steps = "\n".join(f"{number}. {texts.on_page(clean(step))}" for number, step in enumerate(change.plan.steps, 1))
-    return (
-        f"Checks\n\n{checks}\n\nCost: ${change.cost:.4f}, {change.tokens} tokens\n\n"
-        f"Request\n\n{request}\n\nPlan\n\n{steps}\n"
-    )
+    gone = "\n".join(f"- {texts.on_page(path)}" for path in change.removed)
+    removed = f"{say('page-removed')}\n\n{gone}\n\n" if gone else ""
+    return f"{say('page-checks')}\n\n{checks}\n\n{cost}\n\n{removed}{asked}{say('page-plan')}\n\n{steps}\n"
 
 
 def _quoted(text: str, shown: Callable[[str], str] = str) -> str:
-    return "\n".join(f"> {shown(line)}".rstrip() for line in text[:LONGEST].splitlines())
+    cut = f"{text[:LONGEST]}…" if len(text) > LONGEST else text
+    return "\n".join(f"> {shown(line)}".rstrip() for line in cut.splitlines())

@@ -1,14 +1,14 @@
 """The jobs of changes: going on with one, what people decide about it, and what becomes of its deployment.
 
-Whatever goes wrong in a step ends here, in words that the owner reads; only what may have reached main all the same is
-repeated until one knows.
+Whatever goes wrong in a step ends here, in words that the owner reads; only what the database kept from going on, and
+what may have reached main all the same, is repeated.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, assert_never
 
 import structlog
 from langchain_core.runnables import RunnableConfig
@@ -16,9 +16,10 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.types import Command
 
 from persais_core import audit, errors, texts
-from persais_core.domain.changes import ChangeState
+from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane
-from persais_core.mechanic import abort, configure, deliver, diff, graph, retry, rollback, settle
+from persais_core.domain.tasks import Decision
+from persais_core.mechanic import abort, approvals, configure, diff, graph, retry, rollback, settle
 from persais_core.mechanic.ledger import Ledger
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import jobs, outbox
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Evolution:
-    """Runs changes; its methods are the queue's jobs, at most one at a time for one change.
+    """Runs changes; its methods are the queue's jobs. Which of them may run beside each other, `queue.locks` tells.
 
     Args:
         ledger: the stored changes.
@@ -47,25 +48,28 @@ class Evolution:
         """Go on with a change from wherever it is, until it waits for a tap or is over."""
         await self._go(change, None)
 
-    async def decide(self, change: int, decision: str, user: int) -> None:
+    async def decide(self, change: int, decision: Decision, user: int) -> None:
         """Do what was decided: deploy, abort, try again, or set what is to be set."""
         if decision == "deploy":
             await self._go(change, {"user": user})
             return
         shop = await self._shop()
         found = await self._ledger.get(change)
-        if decision == "abort":
-            await abort.abort(shop, found, user_id=user)
-        elif decision == "set":
-            await configure.carry_out(shop, found, user_id=user)
-        elif decision == "retry":
-            if found.state is ChangeState.FAILED:
-                try:
-                    await retry.prepare(shop, found)
-                except errors.PersaisError as error:
-                    await self._fail(change, texts.explain(found.language, error))  # with buttons that were not used
-                    return
-            await self._go(change, None)  # also when a kill came between the two
+        match decision:
+            case "abort":
+                await abort.abort(shop, found, user_id=user)
+            case "set":
+                await configure.carry_out(shop, found, user_id=user)
+            case "retry":
+                if found.state is ChangeState.FAILED:
+                    try:
+                        await retry.prepare(shop, found)
+                    except errors.PersaisError as error:
+                        await self._fail(found, error)  # with buttons that were not used
+                        return
+                await self._go(change, None)  # also when a kill came between the two
+            case _:
+                assert_never(decision)
 
     async def confirmed(self, deployment: int) -> None:
         """A deployment has held while it was watched."""
@@ -122,12 +126,13 @@ class Evolution:
         except errors.PersaisError as error:
             if await self._goes_on(change_id, error):
                 raise
-            await self._fail(change_id, texts.explain(change.language, error))
+            await self._fail(change, error)
         except Exception as error:  # the last place that can tell the owner that a bug of ours ended the change
-            if await self._goes_on(change_id, error):
+            # While the database is away nothing is learnt about a change, so its job is repeated.
+            if jobs.is_outage(error) or await self._goes_on(change_id, error):
                 raise
             log.exception("a change broke", change=change_id, error_type=type(error).__name__)
-            await self._fail(change_id, texts.say(change.language, "unexpected"))
+            await self._fail(change, errors.ChangeError(f"a bug of ours: {type(error).__name__}", key="unexpected"))
 
     async def _goes_on(self, change_id: int, error: Exception) -> bool:
         """Whether a change is, or may be, on main for all that went wrong: then its job is repeated until one knows.
@@ -143,13 +148,13 @@ class Evolution:
                 await self._ledger.write(session, change.model_copy(update={"note": waiting}))
             return change.merge_commit is not None or jobs.is_outage(error)
 
-    async def _fail(self, change_id: int, cause: str) -> None:
-        cause = self._redactor.text(cause)
-        async with self._ledger.changing(change_id) as (session, change):
+    async def _fail(self, failed: Change, error: errors.PersaisError) -> None:
+        told, cause = self._redactor.text(texts.explain(failed.language, error)), self._redactor.text(str(error))
+        async with self._ledger.changing(failed.id) as (session, change):
             if change.state.is_over or change.called_off:
                 return  # whatever went wrong then does not matter
-            buttons = deliver.new_buttons(session, change, ("retry", "abort"))
+            buttons = approvals.issue(session, change, ("retry", "abort"))
             await self._ledger.write(
-                session, change.model_copy(update={"state": ChangeState.FAILED, "error": cause, "buttons": buttons})
+                session, change.model_copy(update={"state": ChangeState.FAILED, "error": told, "buttons": buttons})
             )
-            audit.record(session, "change failed", subject=f"change {change_id}", outcome="failed", cause=cause)
+            audit.record(session, "change failed", subject=change.subject, outcome="failed", cause=cause)

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from persais_core.domain import examples
-from persais_core.domain.changes import Change, Plan
+from persais_core.domain.changes import Change
+from persais_core.domain.plans import Plan
 from persais_core.mechanic.workshop import Workshop
 
 MAX_KNOWN = 40_000  # characters of examples that the planner is shown
@@ -84,7 +85,10 @@ def merged(before: Mapping[str, str], plan: Plan) -> dict[str, str]:
                 rows[planned.say] = examples.Example(say=planned.say, expect=planned.expect, match=planned.match)
         if len(rows) > examples.MAX_EXAMPLES:
             raise examples.ExamplesError(
-                f"{path} has no room: at most {examples.MAX_EXAMPLES} examples are kept; take some out by hand first"
+                f"{path} has no room: at most {examples.MAX_EXAMPLES} examples are kept; take some out by hand first",
+                key="examples-full",
+                path=path,
+                limit=str(examples.MAX_EXAMPLES),
             )
         made[path] = _text(before.get(path), old, examples.Examples(agent=agent, examples=tuple(rows.values())))
     return made

@@ -25,15 +25,16 @@ from sqlmodel import col
 from persais_core import errors
 from persais_core.db.tables.evolution import ActiveRelease, Deployment
 from persais_core.deployers.fly import FlyDeployer
+from persais_core.domain import first_turns
+from persais_core.domain.tasks import Task
 from persais_core.git.repository import Repository
 from persais_core.mechanic.workshop import Workshop
-from persais_core.queue import jobs
+from persais_core.queue import jobs, locks
 
 log = structlog.get_logger(__name__)
 
 EVERY = 3.0  # seconds between looks
 WITHIN = timedelta(minutes=20)  # an image is built and machines are started; far more than that takes
-BROKEN_TURNS = 2  # of the first five of an agent
 
 
 class Following:
@@ -41,18 +42,18 @@ class Following:
 
     Args:
         workshop: makes what is needed for one look.
-        broken: by agent, how many of its first turns in this release broke.
+        counts: the first turns of each agent in this release.
         within: how long a deployment may take.
     """
 
     def __init__(
         self,
         workshop: Callable[[], Awaitable[Workshop]],
-        broken: Callable[[], Awaitable[dict[str, tuple[int, int]]]],
+        counts: Callable[[], Awaitable[first_turns.Counts]],
         *,
         within: timedelta = WITHIN,
     ) -> None:
-        self._workshop, self._broken, self._within = workshop, broken, within
+        self._workshop, self._counts, self._within = workshop, counts, within
         self._agents: tuple[str, str, frozenset[str]] | None = None
 
     async def run(self) -> None:
@@ -117,9 +118,8 @@ class Following:
 
     async def _trouble(self, shop: Workshop, row: Deployment, active: ActiveRelease) -> str | None:
         """Why a deployment must not go on, if so."""
-        counts = await self._broken()
-        broken = {agent for agent, (_, number) in counts.items() if number >= BROKEN_TURNS}
-        if not broken or row.change_id is None:
+        counts = await self._counts()
+        if row.change_id is None or first_turns.trouble(counts, counts) is None:
             return None
         if row.commit != (await shop.ledger.get(row.change_id)).merge_commit:
             return None  # a rollback: it bears the number of the change that it takes out
@@ -128,10 +128,7 @@ class Following:
             is_leaving = await _is_leaving(shop, row, active)
             made = frozenset[str]() if is_leaving else await made_by(shop.repository, row.commit, active.commit)
             self._agents = (row.commit, active.commit, made)
-        for agent in sorted(broken & self._agents[2]):
-            turns, number = counts[agent]
-            return f"{agent} broke in {number} of its first {turns} answers"
-        return None
+        return first_turns.trouble(counts, self._agents[2])
 
 
 async def _is_leaving(shop: Workshop, row: Deployment, active: ActiveRelease) -> bool:
@@ -173,6 +170,6 @@ async def _end(shop: Workshop, number: int, state: str, cause: str | None) -> No
         row.state, row.cause = state, cause
         if state != "confirmed":
             row.finished_at = datetime.now(UTC)
-        task = "confirmed" if state == "confirmed" else "deployed"
-        await jobs.defer(session, task, lock=f"deployment:{number}", deployment=number)
+        task: Task = "confirmed" if state == "confirmed" else "deployed"
+        await jobs.defer(session, task, lock=locks.of_deployment(number), deployment=number)
     log.info("deployment", number=number, state=state, cause=cause)

@@ -15,35 +15,29 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Literal, TypeVar
 
-import structlog
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
-from persais_core import audit, errors, texts
-from persais_core.coders.base import CodeResult
-from persais_core.domain.changes import Change, ChangeState, Plan, Verdict
+from persais_core import audit
+from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.plans import Plan
 from persais_core.mechanic import (
+    approvals,
     branch,
-    cards,
+    code,
     configure,
     deliver,
     deploy,
-    migrate,
     plan,
     rounds,
     scaffold,
     verify,
-    watch,
 )
-from persais_core.mechanic.tools import coding
 from persais_core.mechanic.workshop import Workshop
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-MAX_ROUNDS = 3
 
 
 class State(BaseModel):
@@ -89,11 +83,11 @@ async def _plan(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
         }
         async with shop.ledger.changing(change.id) as (session, current):
             if made.configure is not None:
-                fields["buttons"] = deliver.new_buttons(session, current, configure.ACTIONS)
+                fields["buttons"] = approvals.issue(session, current, configure.ACTIONS)
             change = await shop.ledger.write(session, current.model_copy(update=fields))
             outcome = "ok" if made.decline is None else "refused"
-            files = list(cards.writable_files(change))
-            audit.record(session, "change planned", subject=f"change {change.id}", outcome=outcome, files=files)
+            files = [*change.writable, *made.gone]
+            audit.record(session, "change planned", subject=change.subject, outcome=outcome, files=files)
     # Only now: until there is a plan that replaces it, the old change is all the owner has.
     if change.replaces is not None and not change.state.is_over and not await _replaced(shop, change, change.replaces):
         await shop.ledger.update(change.id, replaces=None)
@@ -145,75 +139,40 @@ async def _scaffold(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
 async def _code(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
     change = await shop.ledger.get(state.change)
-    result = await _timed(shop, change.id, "coding", coding.one_round(shop, change))
-    change = await shop.ledger.get(change.id)
+    if change.plan is not None and change.plan.only_removes:
+        await shop.ledger.update(change.id, state=ChangeState.VERIFYING, verdicts=())
+        return {}
+    result = await _timed(shop, change.id, "coding", code.one_round(shop, change, is_step=True))
     tokens, cost = await shop.ledger.spent(change.id)
     await shop.ledger.update(change.id, tokens=tokens, cost=cost)
     if result.status != "edited":
-        why = shop.redactor.text(_coder_sentence(change, result))
+        error = code.unfinished(result)
         if result.status == "no_edits":
-            await shop.ledger.update(change.id, unable=why)
-        raise errors.CoderError(why)
+            await shop.ledger.update(change.id, unable=shop.redactor.text(str(error)))
+        raise error
     await shop.ledger.update(change.id, state=ChangeState.VERIFYING, verdicts=())
     return {}
-
-
-def _coder_sentence(change: Change, result: CodeResult) -> str:
-    """Why the coder failed, in the owner's language, with the coder's own words after it."""
-    if result.status == "denied":
-        return texts.say(change.language, "coder-denied", paths=", ".join(result.denied[:5]))
-    if result.status == "no_edits" and result.reply.strip():
-        words = " ".join(result.reply.split())[:300]
-        return texts.say(change.language, "coder-said", words=words)
-    if result.status in {"no_edits", "malformed", "token_limit", "cost_limit", "timed_out"}:
-        return texts.say(change.language, f"coder-{result.status.replace('_', '-')}")
-    return texts.say(change.language, "coder-failed", detail=result.detail)
 
 
 async def _verify(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:
     shop = runtime.context
     change = await shop.ledger.get(state.change)
-    seen: list[Verdict] = []
-
-    async def tell(verdict: Verdict) -> None:
-        seen.append(verdict)
-        await shop.ledger.update(change.id, verdicts=tuple(seen))
-
-    if change.round < MAX_ROUNDS:
+    has_coder = change.plan is None or not change.plan.only_removes
+    if has_coder and change.round < rounds.MAX_ROUNDS:
         await shop.coder.warm()  # for the next round, which every change may need
-    isolation = await shop.sandbox.probe()
-    await shop.ledger.update(change.id, unsandboxed=isolation.state != "enforced")
-    if isolation.state == "refused":
-        # No round of the coder could mend that, and no verdict is better than one about code that was not run.
-        await watch.not_run(shop, change, isolation)
-        raise errors.ChangeError(texts.say(change.language, "tests-not-run", cause=isolation.reason))
-    files, seen_files, verdicts = await _timed(shop, change.id, "verifying", verify.verify(shop, change, tell))
-    await watch.checked(shop, change, verdicts)
-    async with shop.ledger.changing(change.id) as (session, current):
-        losses = await migrate.losses(session, change.id, change.language)
-        await shop.ledger.write(session, current.model_copy(update={"losses": losses}))
-    passed = all(verdict.passed for verdict in verdicts)
-    failure = rounds.signature(verdicts)
-    if passed:
-        await shop.ledger.update(
-            change.id, files=files, verified=seen_files, verdicts=verdicts, state=ChangeState.DELIVERING
-        )
-    elif failure == change.last_failure:
-        await shop.ledger.update(change.id, files=files, verdicts=verdicts)
-        raise errors.ChangeError(texts.say(change.language, "rounds-same", round=change.round))
-    elif change.round >= MAX_ROUNDS:
-        failed = ", ".join(verdict.check for verdict in verdicts if not verdict.passed)
-        raise errors.ChangeError(texts.say(change.language, "rounds-over", rounds=MAX_ROUNDS, checks=failed))
+    judged = await _timed(shop, change.id, "verifying", verify.judge(shop, change))
+    found = {"files": judged.files, "verdicts": judged.verdicts, "losses": judged.losses, "left": judged.left}
+    if judged.passed:
+        await shop.ledger.update(change.id, **found, verified=judged.verified, state=ChangeState.DELIVERING)
     else:
-        await shop.ledger.update(
-            change.id,
-            files=files,
-            verdicts=verdicts,
-            last_failure=failure,
-            round=change.round + 1,
-            state=ChangeState.CODING,
-        )
-    return {"passed": passed}
+        await shop.ledger.update(change.id, **found)
+        if not has_coder:
+            error = rounds.nobody_mends(judged.verdicts)
+            await shop.ledger.update(change.id, unable=shop.redactor.text(str(error)))
+            raise error
+        failure = rounds.worth_another(change, judged.verdicts)
+        await shop.ledger.update(change.id, last_failure=failure, round=change.round + 1, state=ChangeState.CODING)
+    return {"passed": judged.passed}
 
 
 async def _deliver(state: State, runtime: Runtime[Workshop]) -> dict[str, Any]:

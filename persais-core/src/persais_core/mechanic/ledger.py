@@ -16,13 +16,15 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from persais_core import audit, errors
+from persais_core.agents.registry import flat
 from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import ChangeRow
 from persais_core.db.tables.people import ModelCall
 from persais_core.domain.changes import Change, ChangeState, Notice
 from persais_core.domain.chats import Lane, Origin, Reply, Turn, User
+from persais_core.forges.local import moved
 from persais_core.mechanic import cards
-from persais_core.queue import jobs, outbox
+from persais_core.queue import jobs, locks, outbox
 from persais_core.security.redact import Redactor
 
 if TYPE_CHECKING:
@@ -33,20 +35,16 @@ ENDED_EARLY = (ChangeState.FAILED, ChangeState.ABORTED)
 CARD = re.compile(r"change:(\d+):(?:\d+:)?(?:card|progress)\Z")
 
 
-def lock(change_id: int) -> str:
-    """The queue's lock of one change: its jobs run one at a time."""
-    return f"change:{change_id}"
-
-
 class Ledger:
     """Reads and writes changes.
 
     Args:
-        redactor: takes keys out of what is asked for before it is stored; the common kinds where not given.
+        redactor: takes keys out of what is asked for before it is stored.
+        pages_url: where this bot's own pages are served; empty: links to them are told as they were stored.
     """
 
-    def __init__(self, database: Database, redactor: Redactor | None = None) -> None:
-        self._database, self._redactor = database, redactor or Redactor()
+    def __init__(self, database: Database, redactor: Redactor, pages_url: str = "") -> None:
+        self._database, self._redactor, self._pages_url = database, redactor, pages_url
 
     async def open(
         self,
@@ -81,7 +79,7 @@ class Ledger:
                     select(ChangeRow).where(ChangeRow.body["turn_id"].as_integer() == turn_id)
                 )
                 if (row := known.scalar_one_or_none()) is not None:
-                    return _value(row)
+                    return self._value(row)
             row = ChangeRow(chat_id=lane.chat_id, user_id=user.id, state=ChangeState.PLANNING)
             session.add(row)
             await session.flush()
@@ -99,15 +97,13 @@ class Ledger:
             )
             row.body = change.model_dump(mode="json")
             if corrects:
-                audit.record(
-                    session, "change corrected", actor=user.id, subject=f"change {row.id}", instead_of=corrects.id
-                )
+                audit.record(session, "change corrected", actor=user.id, subject=change.subject, instead_of=corrects.id)
             else:
-                audit.record(session, "change requested", actor=user.id, subject=f"change {row.id}")
+                audit.record(session, "change requested", actor=user.id, subject=change.subject)
             for number, reply in enumerate(before):
                 await outbox.put(session, lane, reply, key=f"turn:{turn_id}:{number}")
             await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
-            await jobs.defer(session, "change", lock=lock(change.id), change=change.id)
+            await jobs.defer(session, "change", lock=locks.of_change(change.id), change=change.id)
         return change
 
     async def refuse(self, turn: Turn) -> None:
@@ -132,8 +128,8 @@ class Ledger:
         async with self._database.session() as session:
             row = await session.get(ChangeRow, change_id)
         if row is None:
-            raise errors.ChangeError(f"there is no change {change_id}")
-        return _value(row)
+            raise errors.ChangeError(f"there is no change {change_id}", key="change-none", change=str(change_id))
+        return self._value(row)
 
     async def open_changes(self) -> list[Change]:
         """Those that are not over, oldest first."""
@@ -141,7 +137,7 @@ class Ledger:
             rows = await session.execute(
                 select(ChangeRow).where(col(ChangeRow.state).not_in(OVER)).order_by(col(ChangeRow.id))
             )
-            return [_value(row) for row in rows.scalars()]
+            return [self._value(row) for row in rows.scalars()]
 
     async def stop(
         self, change_id: int, *, actor: int, notice: Notice | None = None, replaced_by: int | None = None
@@ -184,13 +180,24 @@ class Ledger:
         ]
         return mine[-1] if mine else None
 
+    async def making(self, agent: str) -> Change | None:
+        """The newest open change that makes an agent, by its name or title.
+
+        One that has failed is among them: it can be tried again.
+        """
+        for change in reversed(await self.open_changes()):
+            made = change.plan.create if change.plan else ()
+            if any(part.kind == "agent" and flat(agent) in {part.name, flat(part.title)} for part in made):
+                return change
+        return None
+
     async def shown_in(self, lane: Lane, message_id: int) -> Change | None:
         """The change whose card or progress is a message of the bot; None where it is another message."""
         async with self._database.session() as session:
             key = await outbox.key_of(session, lane.chat_id, message_id)
             found = CARD.match(key or "")
             row = await session.get(ChangeRow, int(found[1])) if found else None
-        return _value(row) if row is not None else None
+        return self._value(row) if row is not None else None
 
     async def all_with_file(self, path: str) -> list[Change]:
         """The deployed changes that touched a file, oldest first."""
@@ -201,7 +208,7 @@ class Ledger:
                 .where(wanted, col(ChangeRow.state) == ChangeState.DEPLOYED)
                 .order_by(col(ChangeRow.id))
             )
-            return [_value(row) for row in rows.scalars()]
+            return [self._value(row) for row in rows.scalars()]
 
     async def left_on_main(self) -> list[Change]:
         """The failed changes that could not be taken out of main yet, the newest first."""
@@ -212,7 +219,7 @@ class Ledger:
                 .where(col(ChangeRow.state) == ChangeState.FAILED, left)
                 .order_by(col(ChangeRow.id).desc())
             )
-            return [_value(row) for row in rows.scalars()]
+            return [self._value(row) for row in rows.scalars()]
 
     async def deployed(self) -> list[Change]:
         """The changes that serve, the one deployed last first."""
@@ -220,7 +227,7 @@ class Ledger:
             rows = await session.execute(
                 select(ChangeRow).where(col(ChangeRow.state) == ChangeState.DEPLOYED).order_by(col(ChangeRow.id).desc())
             )
-            return [_value(row) for row in rows.scalars()]
+            return [self._value(row) for row in rows.scalars()]
 
     async def spent(self, change_id: int) -> tuple[int, float]:
         """What all model calls of a change came to: (tokens, US dollars)."""
@@ -259,15 +266,14 @@ class Ledger:
         """
         row = await session.get(ChangeRow, change_id, with_for_update=True)
         if row is None:
-            raise errors.ChangeError(f"there is no change {change_id}")
-        return _value(row)
+            raise errors.ChangeError(f"there is no change {change_id}", key="change-none", change=str(change_id))
+        return self._value(row)
 
     async def write(self, session: AsyncSession, change: Change) -> Change:
         """Store a change within a transaction of `changing`, with what the chat shows of it.
 
         Returns:
-            What is stored: the change, with the state noted that it ended in, and without what is told for good
-            or goes on no more.
+            The change as stored: `ended_in` set, the finished notices and the note dropped.
         """
         row = await session.get_one(ChangeRow, change.id)
         if change.state not in ENDED_EARLY:
@@ -277,25 +283,28 @@ class Ledger:
         if change.state is not ChangeState.DEPLOYING:
             change = change.model_copy(update={"note": None})
         for notice in change.notices:
-            place = Lane(chat_id=notice.chat_id, topic_id=notice.topic_id)
+            place = notice.lane
             await outbox.show(session, place, cards.abort_told(change, notice.language), key=notice.key)
         if not change.state.can_be_aborted:
             change = change.model_copy(update={"notices": ()})
         row.state, row.branch = change.state, change.branch
         row.body = change.model_dump(mode="json")
         row.updated_at = datetime.now(UTC)
-        lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
+        lane = change.lane
         await outbox.show(session, lane, cards.progress(change), key=cards.progress_key(change))
         if change.commit is not None:
             await outbox.show(session, lane, cards.card(change), key=cards.card_key(change))
         return change
 
+    def _value(self, row: ChangeRow) -> Change:
+        """A stored change; its page is where this bot serves its pages now, which may not be where it did then."""
+        change = Change.model_validate(row.body)
+        if not self._pages_url or not change.pull_request_url:
+            return change
+        return change.model_copy(update={"pull_request_url": moved(change.pull_request_url, self._pages_url)})
+
 
 async def _stop(session: AsyncSession, change_id: int, *, actor: int) -> None:
     """Cancel what a change is doing, and put the clearing up next in its queue."""
-    await jobs.cancel(session, lock(change_id))
-    await jobs.defer(session, "decide", lock=lock(change_id), change=change_id, decision="abort", user=actor)
-
-
-def _value(row: ChangeRow) -> Change:
-    return Change.model_validate(row.body)
+    await jobs.cancel(session, locks.of_change(change_id))
+    await jobs.defer(session, "decide", lock=locks.of_change(change_id), change=change_id, decision="abort", user=actor)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from sqlalchemy import exists, select
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+
 from persais_core import audit, errors, texts
+from persais_core.db.tables.evolution import ChangeRow, Deployment
 from persais_core.domain.changes import Change, ChangeState
-from persais_core.domain.chats import Lane, Reply
-from persais_core.mechanic.deliver import new_buttons
+from persais_core.domain.chats import Reply
+from persais_core.mechanic import approvals
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
 
@@ -37,29 +42,30 @@ async def take_out(shop: Workshop, change: Change) -> None:
         await _take_out(shop, change)
 
 
-async def reject(shop: Workshop, change: Change, merged: str, cause: str) -> Change:
+async def reject(shop: Workshop, change: Change, merged: str, error: errors.PersaisError) -> Change:
     """A change has got to main and must not be served: it fails, and is taken out. `Workshop.merging` must be held.
 
     Args:
         merged: the commit of main that merged it.
-        cause: why it must not, for the owner.
+        error: why it must not.
     """
+    told, cause = shop.redactor.text(texts.explain(change.language, error)), shop.redactor.text(str(error))
     async with shop.ledger.changing(change.id) as (session, current):
         # First: whoever repeats this after a kill finds a failed change, which is cleaned away before the next merge.
         fields = {
             "state": ChangeState.FAILED,
             "merge_commit": merged,
             "left_on_main": True,
-            "error": cause,
-            "buttons": new_buttons(session, current, ("retry", "abort")),
+            "error": told,
+            "buttons": approvals.issue(session, current, ("retry", "abort")),
         }
         left = await shop.ledger.write(session, current.model_copy(update=fields))
-        audit.record(session, "change failed", subject=f"change {change.id}", outcome="failed", cause=cause)
+        audit.record(session, "change failed", subject=change.subject, outcome="failed", cause=cause)
     try:
         await _take_out(shop, left)
-    except errors.ForgeError as error:
-        stuck = texts.say(change.language, "revert-stuck", cause=texts.explain(change.language, error))
-        return await shop.ledger.update(change.id, error=f"{cause}\n\n{stuck}")
+    except errors.ForgeError as refusal:
+        stuck = texts.say(change.language, "revert-stuck", cause=texts.explain(change.language, refusal))
+        return await shop.ledger.update(change.id, error=f"{told}\n\n{stuck}")
     return left
 
 
@@ -69,9 +75,9 @@ async def _take_out(shop: Workshop, change: Change) -> None:
     reverted = await shop.forge.revert(change.merge_commit, reason=f"The new version did not hold (change {change.id})")
     async with shop.ledger.changing(change.id) as (session, current):
         await shop.ledger.write(session, current.model_copy(update={"left_on_main": False}))
-        audit.record(session, "taken back", subject=f"change {change.id}", commit=reverted)
+        audit.record(session, "taken back", subject=change.subject, commit=reverted)
         text = texts.say(change.language, "revert-done", change=change.id)
-        lane = Lane(chat_id=change.chat_id, topic_id=change.topic_id)
+        lane = change.lane
         await outbox.put(
             session, lane, Reply(text=text, plain=True), key=f"change:{change.id}:{change.merge_commit}:out"
         )
@@ -82,6 +88,27 @@ async def clean(shop: Workshop) -> None:
     for left in await shop.ledger.left_on_main():
         with unless_built_upon():
             await _take_out(shop, left)
+    for failed in await _not_told_yet(shop):
+        with unless_built_upon():
+            await shop.forge.revert(failed, reason="The new version did not hold")
+
+
+async def _not_told_yet(shop: Workshop) -> list[str]:
+    """The merges of deployments that have failed and whose end, with which they leave main, is yet to be told."""
+    later = aliased(Deployment)  # the same merge may have been asked for again, and serve by now
+    async with shop.database.session() as session:
+        found = await session.execute(
+            select(col(Deployment.commit))
+            .join(ChangeRow, col(ChangeRow.id) == col(Deployment.change_id))
+            .where(
+                col(Deployment.state) == "failed",
+                col(ChangeRow.state).in_((ChangeState.DEPLOYING, ChangeState.DEPLOYED)),
+                col(ChangeRow.body)["merge_commit"].as_string() == col(Deployment.commit),
+                ~exists().where(col(later.commit) == col(Deployment.commit), col(later.id) > col(Deployment.id)),
+            )
+            .order_by(col(Deployment.id).desc())
+        )
+        return list(found.scalars())
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
     keep            the check has proven the SQL: it is stored for the change
     losses          what would go, in words for the card; such a change needs the tap of `allow`
+    left            what would go with it, as an earlier change had no such tap
     before_proving  the safe script, just before the new release is started beside the old one
     after_confirmed the lossy script, once the new release serves and somebody allowed it
     take_back       both, the last first, when the new release does not serve or is rolled back
@@ -23,10 +24,11 @@ import structlog
 from persais_core import audit, errors, texts
 from persais_core.checks import migrations
 from persais_core.db import app_schema, app_sql, app_track
-from persais_core.domain.changes import Change
+from persais_core.domain.changes import Change, subject_of_change
 from persais_core.domain.chats import Language
 from persais_core.mechanic.workshop import Workshop
 from persais_core.security import sandbox
+from persais_core.security.sandbox import leftovers
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -65,6 +67,17 @@ async def losses(session: AsyncSession, change_id: int, language: Language) -> t
     )
 
 
+async def left(session: AsyncSession, change_id: int, language: Language) -> tuple[str, ...]:
+    """What the tap that allows losses does as well, though earlier changes are the cause; one sentence each."""
+    told = []
+    for script in await app_track.stored(session, change_id):
+        for text, values in script.left:
+            cause = await app_track.cause_of(session, change_id, text, values)
+            what = texts.say(language, text, **values)
+            told.append(texts.say(language, "card-left", change=cause or 0, what=what))
+    return tuple(told)
+
+
 async def allow(session: AsyncSession, change_id: int, *, actor: int) -> None:
     """Note the tap that allows a change to drop what `losses` names; nothing is dropped by it yet.
 
@@ -73,7 +86,7 @@ async def allow(session: AsyncSession, change_id: int, *, actor: int) -> None:
         actor: who tapped.
     """
     if await app_track.allow(session, change_id, actor=actor):
-        audit.record(session, "loss allowed", actor=actor, subject=f"change {change_id}")
+        audit.record(session, "loss allowed", actor=actor, subject=subject_of_change(change_id))
 
 
 async def before_proving(shop: Workshop, change: Change) -> bool:
@@ -104,7 +117,7 @@ async def after_confirmed(shop: Workshop, change: Change) -> bool:
 
 async def _run(shop: Workshop, change: Change, *, is_lossy: bool) -> bool:
     action = "tables dropped" if is_lossy else "tables changed"
-    subject = f"change {change.id}"
+    subject = change.subject
     try:
         done = await asyncio.to_thread(
             app_track.apply, shop.database.direct_url, change.id, is_lossy=is_lossy, commit=change.commit
@@ -153,17 +166,18 @@ async def _undo(shop: Workshop, change: Change, *, only_lossy: bool) -> bool:
     done = await asyncio.to_thread(app_track.revert, url, change_id=change.id, only_lossy=only_lossy)
     if done:
         async with shop.database.session() as session:
-            audit.record(session, "tables taken back", subject=f"change {change.id}", commit=change.commit)
+            audit.record(session, "tables taken back", subject=change.subject, commit=change.commit)
     return done
 
 
-async def taken_back(shop: Workshop, change: Change) -> list[str]:
+async def taken_back(shop: Workshop, change: Change) -> tuple[errors.DatabaseError, ...]:
     """Undo what a change did to the tables; returns what there is to say when that fails."""
     try:
         await take_back(shop, change)
     except errors.DatabaseError as error:
-        return [texts.say(change.language, "migration-not-taken-back", cause=str(error))]
-    return []
+        told = f"the tables could not be brought back to what they were: {error}"
+        return (errors.DatabaseError(told, key="migration-not-taken-back", cause=error),)
+    return ()
 
 
 async def purge(shop: Workshop) -> tuple[str, ...]:
@@ -213,7 +227,7 @@ async def bring_up(url: str, root: Path, box: sandbox.Sandbox, *, commit: str) -
 
 
 async def _render(root: Path, box: sandbox.Sandbox) -> app_schema.Schema:
-    scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="persais-schemas-"))
+    scratch = Path(tempfile.mkdtemp(prefix=await asyncio.to_thread(leftovers.prefix, "schemas")))
     scratch.chmod(0o711)  # the sandbox's own uid, where there is one, passes through it
     try:
         try:

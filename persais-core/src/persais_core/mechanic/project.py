@@ -39,6 +39,12 @@ async def facts(repository: Repository, commit: str) -> dict[str, Any]:
     return found
 
 
+async def fields_of(repository: Repository, commit: str, path: str) -> frozenset[str] | None:
+    """Names of the fields that a schema declares; None where its source does not say."""
+    fields = _part("schemas", path, await repository.read(commit, path)).get("fields")
+    return None if fields is None else frozenset(fields)
+
+
 def kind_of(path: str) -> str | None:
     """`agents`, `tools` or `schemas` for a file that is such a part."""
     folder, _, name = path.rpartition("/")

@@ -13,7 +13,7 @@ import dataclasses
 from persais_core import checks, errors, texts
 from persais_core.db import app_sql, app_track
 from persais_core.domain.changes import Change
-from persais_core.mechanic import migrate, verify, watch
+from persais_core.mechanic import migrate, noted, rounds, verify
 from persais_core.mechanic.workshop import Workshop
 from persais_core.security import sandbox
 
@@ -33,9 +33,9 @@ async def before_merging(shop: Workshop, change: Change) -> None:
     try:
         tree = await shop.repository.merged(main, change.commit)
     except errors.GitError as error:
-        raise errors.ChangeError(str(error), key=error.key, **error.values) from error
+        raise error.as_(errors.ChangeError) from error
     await shop.ledger.update(change.id, note=texts.say(change.language, "recheck-begun"))
-    for migration in await _judge(shop, change, tree, base=main, told="recheck-failed"):
+    for migration in await _judge(shop, change, tree, base=main, is_merged=False):
         await _keep(shop, change, migration)
     await shop.ledger.update(change.id, checked_on=main, note=None)
 
@@ -59,16 +59,16 @@ async def as_merged(shop: Workshop, change: Change, merged: str) -> None:
     except errors.GitError:
         expected = None  # somebody has settled a conflict by hand
     if expected != await shop.repository.tree(merged) or before != (change.checked_on or change.base):
-        await _judge(shop, change, merged, base=before, told="recheck-failed-late")
+        await _judge(shop, change, merged, base=before, is_merged=True)
 
 
-async def _judge(shop: Workshop, change: Change, tree: str, *, base: str, told: str) -> list[app_sql.Migration]:
+async def _judge(shop: Workshop, change: Change, tree: str, *, base: str, is_merged: bool) -> list[app_sql.Migration]:
     """Have the checks judge what a change makes of main.
 
     Args:
         tree: the name of what main would hold, or holds.
         base: main before it.
-        told: id of the text that says that it does not pass.
+        is_merged: whether main holds it already.
 
     Returns:
         The change of the tables that was proven, if any.
@@ -89,11 +89,21 @@ async def _judge(shop: Workshop, change: Change, tree: str, *, base: str, told: 
         verdicts = await checks.verify(dataclasses.replace(subject, keep=keep))
     finally:
         await sandbox.remove_tree(folder)
-    await watch.checked(shop, change, verdicts)
+    await noted.checked(shop, change, verdicts)
     if failed := [verdict for verdict in verdicts if not verdict.passed]:
         await shop.ledger.update(change.id, verdicts=verdicts)
-        names = ", ".join(texts.say(change.language, f"check-{verdict.check}") for verdict in failed)
-        raise errors.ChangeError(texts.say(change.language, told, checks=names))
+        names = ", ".join(verdict.check for verdict in failed)
+        if is_merged:
+            raise errors.ChangeError(
+                f"main has changed while this was merged, and together with that it fails: {names}",
+                key="recheck-failed-late",
+                checks=rounds.named(failed),
+            )
+        raise errors.ChangeError(
+            f"main has changed since this was checked, and together with that it fails: {names}; nothing was merged",
+            key="recheck-failed",
+            checks=rounds.named(failed),
+        )
     return proven
 
 
@@ -106,8 +116,13 @@ async def _keep(shop: Workshop, change: Change, migration: app_sql.Migration) ->
     async with shop.database.session() as session:
         allowed = [script.actor for script in await app_track.stored(session, change.id) if script.is_lossy]
         await app_track.plan(session, change.id, migration)
-        if await migrate.losses(session, change.id, change.language) != change.losses:
-            raise errors.ChangeError(texts.say(change.language, "recheck-losses"))
+        left = await migrate.left(session, change.id, change.language)
+        if await migrate.losses(session, change.id, change.language) != change.losses or not {*left} <= {*change.left}:
+            raise errors.ChangeError(
+                "main has changed since this was checked, and it would now drop or bind other data than the card says; "
+                "nothing was merged",
+                key="recheck-losses",
+            )
         for actor in allowed:
             if actor is not None:  # the tap was for the very same losses
                 await app_track.allow(session, change.id, actor=actor)

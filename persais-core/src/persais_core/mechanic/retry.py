@@ -9,11 +9,19 @@ that what is new stands lowest in the chat.
 
 from __future__ import annotations
 
-from persais_core.domain.changes import Change, ChangeState, Plan
-from persais_core.domain.chats import Lane
-from persais_core.mechanic import branch, cards, examples, mainline, migrate, raised
+from persais_core.domain.changes import Change, ChangeState
+from persais_core.domain.plans import Plan
+from persais_core.mechanic import branch, cards, examples, mainline, migrate, production
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
+
+KEPT = (
+    *("id", "chat_id", "topic_id", "user_id", "turn_id", "language"),
+    *("request", "corrections", "replaces", "replaced_by"),
+    *("estimate", "tokens", "cost"),
+    *("abort_error", "notices"),
+)
+"""What a change takes along into its next attempt as it is; what is not set anew either begins as in any change."""
 
 
 async def prepare(shop: Workshop, change: Change) -> Change:
@@ -40,42 +48,31 @@ async def prepare(shop: Workshop, change: Change) -> Change:
             base = None
         else:
             plan = await examples.noting_what_is_replaced(shop, base, plan)
-    found = await raised.of_version(shop, change)
+    found = await production.of_version(shop, change)
     if change.branch is not None:
         await shop.forge.close(change.branch)
     await branch.clear(shop, change, keep_branch=False)
     async with shop.ledger.changing(change.id) as (session, current):
-        lane = Lane(chat_id=current.chat_id, topic_id=current.topic_id)
         for key, reply in cards.left_behind(current).items():
-            await outbox.show(session, lane, reply, key=key)
-        fields: dict[str, object] = {
+            await outbox.show(session, current.lane, reply, key=key)
+        kept = {name: getattr(current, name) for name in KEPT}
+        begun = {
             "attempt": current.attempt + 1,
             "state": ChangeState.PLANNING if base is None else ChangeState.SCAFFOLDING,
             "plan": plan,
             "unable": unable,
             "base": base,
             "branch": None if current.commit else current.branch,
-            "commit": None,
-            "checked_on": None,
-            "merge_commit": None,
-            "pull_request": None,
-            "pull_request_url": None,
-            "files": (),
             "verdicts": current.verdicts if found is None else (found,),
-            "round": 0,
-            "last_failure": "",
-            "error": None,
-            "buttons": {},
-            "called_off": False,
-            "stages": {},
         }
-        return await shop.ledger.write(session, current.model_copy(update=fields))
+        return await shop.ledger.write(session, Change.model_validate(kept | begun))
 
 
 async def _outdated(shop: Workshop, plan: Plan, main: str) -> str:
     """Why a plan does not fit a commit of main; empty where it does."""
     there = await shop.repository.files(main)
-    made = [path for part in plan.create for path in cards.files_of(part)]
+    made = [path for part in plan.create for path in (part.path, part.test_path)]
     reasons = [f"main has no {path} any more" for path in plan.edit if path not in there]
+    reasons += [f"main has no {path} any more" for path in plan.remove if path not in there]
     reasons += [f"main has {path} already" for path in made if path in there]
     return "; ".join(reasons)

@@ -53,7 +53,7 @@ async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane, key: s
             fields = {"state": ChangeState.ROLLED_BACK, "rollback_notice": notice}
             await shop.ledger.write(session, current.model_copy(update=fields))
             await shop.deployer.request(session, commit=reverted, change_id=change.id)
-            actor, subject = user_id, f"change {change.id}"
+            actor, subject = user_id, change.subject
             audit.record(session, "rolled back", actor=actor, subject=subject, commit=reverted, lane=lane.key)
             await outbox.show(session, lane, _begun(change, language), key=begun)
             note = texts.say(language, "rollback-told", change=change.id, branch=change.branch or "", who=who)

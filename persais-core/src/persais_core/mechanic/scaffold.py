@@ -1,6 +1,7 @@
 """The skeletons of a plan's new parts, which import, type-check and pass their tests before anyone fills them.
 
-The owner's examples are written here too, before the code that is to answer them.
+The owner's examples are written here too, before the code that is to answer them, and what the plan takes away goes
+here: the coder can remove nothing, and may bring nothing back.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from persais_core import errors
-from persais_core.domain.changes import Change, Part
+from persais_core.domain.changes import Change
 from persais_core.domain.chats import Language
-from persais_core.mechanic import examples
+from persais_core.domain.plans import Part
+from persais_core.mechanic import examples, removal
 from persais_core.mechanic.workshop import Workshop
 from persais_core.templates import engine
 
 
 async def make(shop: Workshop, change: Change) -> tuple[str, ...]:
-    """Render the new parts into the worktree, and keep the plan's examples there.
+    """Take away what goes, render the new parts into the worktree, and keep the plan's examples there.
 
     Returns:
         The files of the parts, relative to the project; the same again when the step is repeated. Those of the
@@ -31,6 +33,7 @@ async def make(shop: Workshop, change: Change) -> tuple[str, ...]:
         raise errors.ChangeError("there is no branch yet")
     folder = shop.worktree(change.branch)
     await shop.repository.reset(change.base, folder)
+    await asyncio.to_thread(removal.take_away, folder, change.plan)
     await asyncio.to_thread(examples.write, folder, change.plan)
     return await add(folder, change.plan.create, language=change.language)
 

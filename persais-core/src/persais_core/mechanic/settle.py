@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import func, select
 from sqlmodel import col
 
@@ -14,14 +15,22 @@ from persais_core.agents import visibility
 from persais_core.db.tables.evolution import Deployment
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Button, Lane, Language, Reply
-from persais_core.mechanic import branch, cards, contacts, ledger, mainline, migrate, remarks
-from persais_core.mechanic.deliver import new_buttons
+from persais_core.mechanic import approvals, branch, cards, contacts, mainline, migrate, remarks
 from persais_core.mechanic.workshop import Workshop
-from persais_core.queue import dead_letters, outbox
+from persais_core.queue import jobs, letters, locks, outbox
 from persais_core.queue.inbox import CHOOSE_AGENT, Inbox
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
+
+log = structlog.get_logger(__name__)
+
+_LATELY = (
+    "select d.id from persais.deployments d join persais.changes c on c.id = d.change_id "
+    "where d.state in ('serving', 'confirmed') and d.finished_at > now() - interval '5 minutes' "
+    "and c.id <> %(change)s and c.chat_id = %(chat)s and (c.body->>'topic_id')::bigint = %(topic)s limit 1"
+)
+"""Whether another change of a chat was deployed a moment ago."""
 
 SHIPPED = {ChangeState.DEPLOYING, ChangeState.DEPLOYED}
 
@@ -46,7 +55,7 @@ async def finish(shop: Workshop, deployment_id: int, *, leaving: Leaving) -> Non
             await _tell_rollback(shop, change, deployment, leaving)
     elif is_merge and is_serving:
         if change.state is ChangeState.DEPLOYING:
-            change = await _tell_deployed(shop, change, deployment)
+            change = await _tell_deployed(shop, change, deployment, leaving)
         if change.state is ChangeState.DEPLOYED:
             await branch.clear(shop, change, keep_branch=False)  # also when the first try got no further than the news
     elif is_merge and is_failed:
@@ -69,23 +78,18 @@ async def confirmed(shop: Workshop, deployment_id: int) -> None:
     if change.state is not ChangeState.DEPLOYED or deployment.commit != change.merge_commit:
         return
     async with shop.database.session() as session:
-        audit.record(session, "release confirmed", subject=f"change {change.id}", commit=deployment.commit)
+        audit.record(session, "release confirmed", subject=change.subject, commit=deployment.commit)
     try:
         if not await migrate.after_confirmed(shop, change):
             return
         text, key = texts.say(change.language, "migration-dropped"), "confirmed"
     except errors.DatabaseError as error:
-        text, key = texts.say(change.language, "migration-drop-failed", cause=str(error)), "drop-failed"
+        cause, key = texts.explain(change.language, error), "drop-failed"
+        text = texts.say(change.language, "migration-drop-failed", cause=cause)
         async with shop.database.session() as session:
-            job = {"task": "confirmed", "args": {"deployment": deployment_id}, "lock": ledger.lock(change.id)}
-            await dead_letters.keep(
-                session,
-                "migration",
-                subject=f"change {change.id}",
-                cause=str(error),
-                payload=job,
-                redactor=shop.redactor,
-            )
+            args, lock = {"deployment": deployment_id}, locks.of_deployment(deployment_id)
+            dead = jobs.Dead(task="confirmed", args=args, lock=lock, tries=1, cause=str(error))
+            await letters.keep_job(session, dead, subject=change.subject, redactor=shop.redactor)
     async with shop.database.session() as session:
         await _say(session, change, text, f"change:{change.id}:{deployment.id}:{key}")
 
@@ -97,10 +101,10 @@ async def _is_last(shop: Workshop, deployment: Deployment) -> bool:
         return (await session.execute(query)).scalar_one() == deployment.id
 
 
-async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment) -> Change:
+async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment, leaving: Leaving) -> Change:
     seconds = (deployment.finished_at - deployment.requested_at).total_seconds() if deployment.finished_at else 0.0
     notes = [*await _which(shop, change), *await _switched_off(shop, change)]
-    async with shop.ledger.changing(change.id) as (session, current):
+    async with leaving(change.lane) as gone, shop.ledger.changing(change.id) as (session, current):
         changed = current.model_copy(
             update={
                 "state": ChangeState.DEPLOYED,
@@ -109,20 +113,23 @@ async def _tell_deployed(shop: Workshop, change: Change, deployment: Deployment)
             }
         )
         await shop.ledger.write(session, changed)
+        notes += _gone(change, gone, change.language)
         said = "\n\n".join([texts.say(change.language, "deployed"), *notes])
         told = Reply(text=said, plain=True, buttons=_talk_to(change))
-        await outbox.put(session, _lane(change), told, key=f"change:{change.id}:{deployment.id}:deployed")
+        await outbox.put(session, change.lane, told, key=f"change:{change.id}:{deployment.id}:deployed")
         made = [part.name for part in changed.plan.create if part.kind == "agent"] if changed.plan else []
         await visibility.give(session, made, owner=change.user_id)
-        audit.record(session, "deployed", subject=f"change {change.id}", commit=deployment.commit)
+        audit.record(session, "deployed", subject=change.subject, commit=deployment.commit)
     return changed
 
 
 async def _which(shop: Workshop, change: Change) -> list[str]:
     """Which change it is that was deployed, where it is not the only one in its chat that could be."""
-    waiting = {ChangeState.AWAITING_APPROVAL, ChangeState.DEPLOYING}
-    others = [other for other in await shop.ledger.open_changes() if other.id != change.id and other.state in waiting]
-    if change.plan is None or not any(_lane(other) == _lane(change) for other in others):
+    others = [other for other in await shop.ledger.open_changes() if other.id != change.id]
+    is_alone = not any(other.lane == change.lane for other in others) and not await shop.database.run(
+        _LATELY, {"change": change.id, "chat": change.chat_id, "topic": change.topic_id}
+    )
+    if change.plan is None or is_alone:
         return []
     return [texts.say(change.language, "deployed-which", change=change.id, summary=change.plan.understood)]
 
@@ -139,7 +146,8 @@ def _talk_to(change: Change) -> tuple[tuple[Button, ...], ...]:
     """A button for each agent that was made: the chat is still the Mechanic's."""
     made = [part for part in change.plan.create if part.kind == "agent"] if change.plan else []
     buttons = [
-        Button(text=f"{part.emoji} {part.title or part.name}"[:60], data=f"{CHOOSE_AGENT}{part.name}") for part in made
+        Button(text=f"{part.emoji} {texts.subject(part.title) or part.name}"[:60], data=f"{CHOOSE_AGENT}{part.name}")
+        for part in made
     ]
     return tuple((button,) for button in buttons)
 
@@ -148,7 +156,7 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment, lea
     """The new version failed, at once or while it was watched: main gets a revert, and the owner the cause."""
     cause = shop.redactor.text(deployment.cause or "?")
     say, language = texts.say, change.language
-    stuck = await migrate.taken_back(shop, change)
+    stuck = [texts.explain(language, error) for error in await migrate.taken_back(shop, change)]
     reverted, of_main = deployment.commit, say(language, "revert-made")
     try:
         async with shop.merging:
@@ -156,8 +164,9 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment, lea
     except errors.ForgeError as error:
         # The old version serves all the same. The owner is told now, and not when GitHub is there again.
         of_main = say(language, "revert-stuck", cause=texts.explain(language, error))
+    came_along = await _came_along(shop, deployment, reverted)
     await remarks.leave(shop, change, f"Taken back: {cause}")
-    async with leaving(_lane(change)) as gone, shop.ledger.changing(change.id) as (session, current):
+    async with leaving(change.lane) as gone, shop.ledger.changing(change.id) as (session, current):
         if current.state not in SHIPPED:
             return current  # rolled back by somebody meanwhile, which is told by the end of that
         was_serving = current.state is ChangeState.DEPLOYED
@@ -167,18 +176,41 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment, lea
             "state": ChangeState.FAILED,
             "left_on_main": reverted == deployment.commit,
             "error": say(language, on_card),
-            "buttons": new_buttons(session, current, ("retry", "abort")),
+            "buttons": approvals.issue(session, current, ("retry", "abort")),
         }
         changed = await shop.ledger.write(session, current.model_copy(update=fields))
+        if came_along:
+            await shop.deployer.request(session, commit=reverted, change_id=None)
         text = "\n\n".join([say(language, key, cause=cause), of_main])
         said = "\n\n".join([text, *_gone(change, gone, language), *stuck])
         await _say(session, change, said, f"change:{change.id}:{deployment.id}:failed")
         action = "taken back" if was_serving else "deployed"
-        audit.record(session, action, subject=f"change {change.id}", commit=reverted, outcome="failed", cause=cause)
+        audit.record(session, action, subject=change.subject, commit=reverted, outcome="failed", cause=cause)
         if was_serving:
             key = f"change:{change.id}:{deployment.id}:told"
             await contacts.tell(shop, session, text, key=key, besides=change.chat_id)
     return changed
+
+
+async def _came_along(shop: Workshop, deployment: Deployment, reverted: str) -> bool:
+    """Whether the version that serves, or is about to, was merged on top of one that is taken back, and holds it."""
+    query = (
+        select(col(Deployment.commit))
+        .where(col(Deployment.id) > deployment.id, col(Deployment.state) != "failed")
+        .order_by(col(Deployment.id).desc())
+        .limit(1)
+    )
+    async with shop.database.session() as session:
+        newest = (await session.execute(query)).scalar_one_or_none()
+    if newest is None or reverted == deployment.commit:
+        return False
+    repository = shop.repository
+    try:
+        await repository.main()
+        return await repository.holds(newest, deployment.commit) and not await repository.holds(newest, reverted)
+    except errors.GitError as error:
+        log.warning("whether a later version holds what is taken back is not known", cause=str(error))
+        return False
 
 
 async def _answer_again(shop: Workshop, deployment: Deployment) -> None:
@@ -199,11 +231,11 @@ async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment,
     """Tell whoever asked for a rollback how it ended, where and in the language in which they did."""
     serving = deployment.state in ("serving", "confirmed")
     key = "rollback-done" if serving else "rollback-stuck"
-    notice, lane, language = change.rollback_notice, _lane(change), change.language
+    notice, lane, language = change.rollback_notice, change.lane, change.language
     if notice is not None:
-        lane, language = Lane(chat_id=notice.chat_id, topic_id=notice.topic_id), notice.language
+        lane, language = notice.lane, notice.language
     text = texts.say(language, key, change=change.id, cause=deployment.cause or "")
-    stuck = await migrate.taken_back(shop, change.model_copy(update={"language": language})) if serving else []
+    stuck = [texts.explain(language, error) for error in await migrate.taken_back(shop, change)] if serving else []
     async with leaving(lane) as gone, shop.ledger.changing(change.id) as (session, current):
         if not serving:  # so that it can be asked for again
             await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.DEPLOYED}))
@@ -212,8 +244,4 @@ async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment,
 
 
 async def _say(session: AsyncSession, change: Change, text: str, key: str) -> None:
-    await outbox.put(session, _lane(change), Reply(text=text, plain=True), key=key)
-
-
-def _lane(change: Change) -> Lane:
-    return Lane(chat_id=change.chat_id, topic_id=change.topic_id)
+    await outbox.put(session, change.lane, Reply(text=text, plain=True), key=key)

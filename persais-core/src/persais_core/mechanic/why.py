@@ -17,16 +17,17 @@ from persais_core.mechanic.ledger import Ledger
 from persais_core.queue import outbox
 
 
-async def answer(database: Database, ledger: Ledger, *, agent: str, language: Language, is_admin: bool) -> Reply:
-    """Where an agent's present behaviour comes from.
+async def answer(database: Database, ledger: Ledger, *, agent: str, language: Language, is_admin: bool) -> Reply | None:
+    """Where an agent's present behaviour comes from; None where no change has made or changed it.
 
     Args:
         agent: its name.
         is_admin: others are told the commit and the checks, but neither what the owner said nor what it cost.
     """
-    changes = await ledger.all_with_file(f"bot/agents/{agent}.py")
+    path = f"bot/agents/{agent}.py"
+    changes = await ledger.all_with_file(path)
     if not changes:
-        return Reply(text=texts.say(language, "why-unknown", agent=agent), plain=True)
+        return None
     first, last = changes[0], changes[-1]
     commit = (last.merge_commit or last.commit or "")[:12]
     passed = ", ".join(texts.say(language, f"check-{v.check}") for v in last.verdicts if v.passed)
@@ -35,6 +36,8 @@ async def answer(database: Database, ledger: Ledger, *, agent: str, language: La
         texts.say(language, "why-commit", commit=commit, change=last.id),
         texts.say(language, "why-checks", checks=passed),
     ]
+    if path in last.removed:
+        lines.insert(1, texts.say(language, "why-removed", change=last.id))
     if is_admin:
         lines.append(texts.say(language, "why-request", request=first.request[:500]))
         lines += [texts.say(language, "why-correction", text=text[:300]) for text in first.corrections]
@@ -44,11 +47,6 @@ async def answer(database: Database, ledger: Ledger, *, agent: str, language: La
         lines.append(texts.say(language, "why-approved", who=await _approver(database, last)))
         lines.append(texts.say(language, "why-cost", cost=f"{await _cost(database, changes):.4f}"))
     return Reply(text="\n".join(lines), plain=True)
-
-
-async def is_known(ledger: Ledger, agent: str) -> bool:
-    """Whether an agent was made or changed here, though it may be gone."""
-    return bool(await ledger.all_with_file(f"bot/agents/{agent}.py"))
 
 
 async def agent_of_message(database: Database, lane: Lane, message_id: int) -> str | None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,9 +19,9 @@ from persais_core import processes
 from persais_core.coders.aider import environment
 from persais_core.coders.gateway import Gateway
 from persais_core.security import sandbox
+from persais_core.security.sandbox import leftovers
 from persais_core.security.sandbox.conversation import Conversation
 
-PREFIX = "persais-coder-"
 GATEWAY = "PERSAIS_GATEWAY"  # environment variable: number of the descriptor that leads to the model
 TREE = "tree"  # the coder's copy, in the folder of its cage; made by the driver, so that it belongs to its user
 LONGEST_LIFE = 86_400.0  # seconds; whoever has a cage ends it far earlier
@@ -56,8 +54,7 @@ async def locked_in(box: sandbox.Sandbox, venv: Path, driver: Path) -> AsyncIter
     Raises:
         OSError: no folder or connection could be had.
     """
-    await asyncio.to_thread(_sweep)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix=await asyncio.to_thread(leftovers.prefix, "coder")))
     try:
         async with Gateway() as gateway:
             command = processes.Command(
@@ -77,24 +74,6 @@ async def locked_in(box: sandbox.Sandbox, venv: Path, driver: Path) -> AsyncIter
                 yield Cage(folder, door, gateway)
     finally:
         await sandbox.remove_tree(folder)
-
-
-def _sweep() -> None:
-    """Remove the folders of bots that were killed, which nobody else does."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if owner.isdigit() and not _lives(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 _ENVIRONMENT = {

@@ -101,7 +101,7 @@ class AiderCoder:
             try:
                 given = await asyncio.to_thread(copies.gather, job)
             except copies.UnfitError as error:
-                return CodeResult(status="apply_error", detail=str(error))
+                return CodeResult(status="apply_error", **_cause(str(error), key="coder-unfit", cause=str(error)))
             async with self._waiting.taken() as ready:
                 result = await _carry_out(job, given, ready) if ready else None
             if result is None or (result.status == "crashed" and not result.requests):
@@ -124,8 +124,9 @@ async def _carry_out(job: CodeJob, given: copies.Given, place: cage.Cage) -> Cod
         detail = f"The coder was stopped after {job.timeout_seconds:.0f} s; raise CODER_TIMEOUT or ask for less."
         return _result(books, started, status="timed_out", detail=detail)
     except ConversationError as error:
-        detail = _clean(job, f"The coder ended without a result: {error}.")
-        return _result(books, started, status="crashed", detail=detail)
+        why = _clean(job, str(error))
+        cause = _cause(f"The coder ended without a result: {why}.", key="coder-crashed", cause=why)
+        return _result(books, started, status="crashed", **cause)
     await place.door.close()  # nothing works in the copy any more
     status = said.get("status")
     if books.refusal == "cost":
@@ -184,27 +185,32 @@ def _failure(job: CodeJob, said: dict[str, Any], books: Books) -> dict[str, Any]
     """Status and words for a job that the driver says has failed."""
     status = said.get("status")
     if status not in SAID:
-        return {"status": "crashed", "detail": "The coder ended with a result that is none."}
+        odd = "its result is none"
+        return {
+            "status": "crashed",
+            **_cause("The coder ended with a result that is none.", key="coder-crashed", cause=odd),
+        }
     denied = _names(said)
     if status == "llm_error":
         failure = said.get("failure")
-        detail = _about_model(job, failure if isinstance(failure, dict) else {}, books)
+        cause = _about_model(job, failure if isinstance(failure, dict) else {}, books)
     elif status == "apply_error":
-        detail = f"{said.get('problem') or 'The edits could not be written'}."
+        problem = _clean(job, str(said.get("problem") or "The edits could not be written"))
+        cause = _cause(f"{problem}.", key="coder-unfit", cause=problem)
     else:
-        detail = _denied(denied) if status == "denied" else _DETAILS[status]
-    return {
-        "status": status,
-        "denied": denied,
-        "reply": _clean(job, str(said.get("reply", ""))),
-        "detail": _clean(job, detail),
-    }
+        cause = _cause(_denied(denied) if status == "denied" else _DETAILS[status])
+    return {"status": status, "denied": denied, "reply": _clean(job, str(said.get("reply", ""))), **cause}
+
+
+def _cause(detail: str, *, key: str = "", **values: str) -> dict[str, Any]:
+    """Why a job failed, in English and as a sentence of the catalogues."""
+    return {"detail": detail, "key": key, "values": values}
 
 
 _DETAILS = {
     "no_edits": "The model answered without changing a file.",
     "malformed": "The model's edits did not fit the files, even after they were sent back.",
-    "token_limit": "The model ran into its token limit; ask for a smaller change.",
+    "token_limit": "The model ran into its token limit; try again, or ask for a smaller change.",
 }
 
 
@@ -212,25 +218,34 @@ def _denied(paths: tuple[str, ...]) -> str:
     return f"The model wanted to write files that are not part of this change: {', '.join(paths)}."
 
 
-def _about_model(job: CodeJob, failure: dict[str, Any], books: Books) -> str:
+def _about_model(job: CodeJob, failure: dict[str, Any], books: Books) -> dict[str, Any]:
     code, host = failure.get("code"), urlsplit(job.base_url).netloc
-    text = " ".join(str(failure.get("text", "")).split())[:300]
+    text = _clean(job, " ".join(str(failure.get("text", "")).split())[:300])
     if books.refusal == "secret":
-        return "A secret of the bot stood in what the model was to read, so it was not sent; take it out of the files."
+        told = "A secret of the bot stood in what the model was to read, so it was not sent; take it out of the files."
+        return _cause(told, key="coder-secret")
     if books.refusal == "calls":
-        return "The coder made more calls than any change needs and was stopped; ask for a smaller change."
+        told = (
+            "The coder made more calls than any change needs and was stopped; try again, or ask for a smaller change."
+        )
+        return _cause(told, key="coder-calls")
     if books.unreachable or not isinstance(code, int):
-        kind = books.unreachable or failure.get("type")
-        return f"The model's server at {host} could not be reached or did not answer ({kind})."
+        kind = str(books.unreachable or failure.get("type"))
+        told = f"The model's server at {host} could not be reached or did not answer ({kind})."
+        return _cause(told, key="coder-unreachable", host=host, kind=kind)
     match code:
         case 401 | 403:
-            return f"The model's server refused the key ({code}); check OPENROUTER_API_KEY or LLM_API_KEY."
+            told = f"The model's server refused the key ({code}); check {job.api_key_setting}."
+            return _cause(told, key="model-key", setting=job.api_key_setting)
         case 402:
-            return "The account at the model's server has no credit left (402); top it up."
+            return _cause("The account at the model's server has no credit left (402); top it up.", key="model-credit")
         case 404:
-            return f"The model's server does not know {job.model} (404); check CODER_MODEL."
+            told = f"The model's server does not know {job.model} (404); check CODER_MODEL."
+            return _cause(told, key="coder-model", model=job.model)
         case 429:
-            return "The model's server takes no more requests for now (429); try again later."
+            return _cause("The model's server takes no more requests for now (429); try again later.", key="model-busy")
         case _ if code >= 500:
-            return f"The model's server failed again and again ({code}); try again later."
-    return f"The model's server refused the request ({code}): {text}"
+            told = f"The model's server failed again and again ({code}); try again later."
+            return _cause(told, key="model-failed", status=str(code))
+    told = f"The model's server refused the request ({code}): {text}"
+    return _cause(told, key="coder-refused", status=str(code), text=text)

@@ -89,6 +89,6 @@ class Waiting:
         with contextlib.suppress(TimeoutError, errors.SandboxError):
             async with asyncio.timeout(self._seconds):
                 cause = await ready.cage.door.over()
-                log.warning("a coder that waited for its job has ended", cause=cause)
+                log.warning("a coder that waited for its job has ended", cause=str(cause))
         self._ready = None
         await ready.stack.aclose()

@@ -29,9 +29,9 @@ from persais_core.db.engine import Database
 from persais_core.db.tables.evolution import Preview
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Lane, Language, Reply, Turn
-from persais_core.mechanic import cards
 from persais_core.mechanic.ledger import Ledger
-from persais_core.mechanic.preview.candidate import LOADING, THINKING, Candidate, PreviewError, clean, load, plain
+from persais_core.mechanic.preview import tried
+from persais_core.mechanic.preview.candidate import LOADING, THINKING, Candidate, PreviewError, cause_of, load, plain
 from persais_core.mechanic.preview.living import IDLE, LONGEST, Living
 from persais_core.mechanic.preview.wishes import PRESS, wish, wish_end
 from persais_core.mechanic.workshop import Workshop
@@ -122,7 +122,7 @@ class Previews:
             await self._start(found, lane, language, token)
         except errors.PersaisError as error:
             log.warning("a preview did not start", change=change, cause=str(error))
-            text = texts.say(language, "preview-failed", cause=clean(str(error)))
+            text = texts.say(language, "preview-failed", cause=cause_of(language, error))
             await self._tell(lane, text, f"preview:{token}:failed")
 
     async def stop(self, change: int, chat: int, topic: int, language: Language) -> None:
@@ -179,9 +179,8 @@ class Previews:
                 return (plain(texts.say(language, "preview-gone")),)
             if preview.ending.is_set():
                 return (preview.candidate.marked(plain(texts.say(language, "preview-silent"))),)
-            return (
-                plain(texts.say(language, "preview-broke", title=preview.candidate.title, cause=clean(str(error)))),
-            )
+            cause = cause_of(language, error)
+            return (plain(texts.say(language, "preview-broke", title=preview.candidate.title, cause=cause)),)
         except BaseException:
             # The candidate still waits for what its model says. Whoever repeats this turn is told that it is gone.
             self._gone.add(key)
@@ -196,10 +195,10 @@ class Previews:
         Raises:
             PersaisError: it does not start; nothing of it is left.
         """
-        if cards.tried_agent(change) is None or not _may_be_tried(change, change.commit):
-            raise PreviewError(texts.say(language, "tap-stale"))
+        if not _may_be_tried(change, change.commit):
+            raise _stale()
         if self._is_closing or len(self._running) >= MOST:
-            raise PreviewError(texts.say(language, "preview-many", count=MOST))
+            raise PreviewError(f"{MOST} previews are running already; stop one first", key="preview-many", count=MOST)
         shop = await self._shop()
         started = asyncio.Event()
         task = asyncio.create_task(self._live(shop, change, lane, language, token, started), name="preview")
@@ -218,9 +217,12 @@ class Previews:
         self, shop: Workshop, change: Change, lane: Lane, language: Language, token: str, started: asyncio.Event
     ) -> None:
         """The whole life of a preview: its folder, its program, its end."""
-        folder, agent, task = self._folder / token, cards.tried_agent(change), asyncio.current_task()
-        assert change.commit is not None and agent is not None and task is not None
+        folder, task = self._folder / token, asyncio.current_task()
+        assert change.commit is not None and task is not None
         try:
+            agent = await tried.agent_of(shop.repository, change, change.commit)
+            if agent is None:
+                raise _stale()
             await shop.repository.export(change.commit, folder)
             command = processes.Command(
                 argv=(sys.executable, "-I", "-m", HOST),
@@ -268,6 +270,10 @@ class Previews:
     async def _tell(self, lane: Lane, text: str, key: str) -> None:
         async with self._database.session() as session:
             await outbox.put(session, lane, plain(text), key=key)
+
+
+def _stale() -> PreviewError:
+    return PreviewError("this button belongs to an older state of the change", key="preview-stale")
 
 
 def _may_be_tried(change: Change, commit: str | None) -> bool:

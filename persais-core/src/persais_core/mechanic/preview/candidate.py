@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from persais_core import errors, texts
 from persais_core.agents import config
-from persais_core.domain.chats import Button, Language, Reply, Turn
+from persais_core.domain.chats import Button, Language, Reply, Turn, storable
 from persais_core.domain.configs import AgentConfig
 from persais_core.llm.models import Booking, Said
 from persais_core.mechanic.workshop import Workshop
@@ -22,6 +22,9 @@ from persais_core.security.sandbox.conversation import Conversation
 LOADING = 30.0  # seconds to import the candidate's agents
 THINKING = 10.0  # seconds for an answer, those of the model not counted
 MAX_QUESTIONS = 8  # to the model, for one answer
+MAX_LABEL = 60  # characters of what stands on a button
+MOST_LABELS = 20
+MAX_CAUSE = 1000  # characters of what a candidate raised
 HISTORY = 20  # messages that the model sees again
 HISTORY_CHARACTERS = 2000  # of each
 MARKDOWN = re.compile(r"[\\`*_\[\]()<>#|~!]")
@@ -82,11 +85,14 @@ class Candidate:
                 break
             if number == 2 * MAX_QUESTIONS:
                 await self._conversation.close()
-                raise PreviewStuckError(f"it asked the model more than {MAX_QUESTIONS} times")
+                raise PreviewStuckError(
+                    f"it asked the model more than {MAX_QUESTIONS} times", key="preview-stuck", count=MAX_QUESTIONS
+                )
             question = await self._model(turn, answer["ask"], number)
-        reply = _read(answer, language)
-        self._history += [("user", said.text[:HISTORY_CHARACTERS]), ("assistant", reply.text[:HISTORY_CHARACTERS])]
-        del self._history[:-HISTORY]
+        reply, words = _read(answer, language)
+        if words:  # a failure is none of its own, and would be taken for that by its model
+            self._history += [("user", said.text[:HISTORY_CHARACTERS]), ("assistant", words[:HISTORY_CHARACTERS])]
+            del self._history[:-HISTORY]
         return self.marked(reply)
 
     async def _model(self, turn: Turn, asked: Any, number: int) -> dict[str, str]:
@@ -95,7 +101,7 @@ class Candidate:
             return {"refused": f"the model may be asked {MAX_QUESTIONS} times for one answer, no more"}
         if not isinstance(asked, dict):
             return {"refused": "that is no question"}
-        prompt, system = clean(str(asked.get("prompt", ""))), clean(str(asked.get("system", "")))
+        prompt, system = storable(str(asked.get("prompt", ""))), storable(str(asked.get("system", "")))
         messages: list[Said] = [("system", system)] if system else []
         messages += [*self._history, ("user", prompt)]
         booking = Booking(
@@ -125,34 +131,44 @@ async def load(conversation: Conversation, agent: str, language: Language) -> st
     loaded = await conversation.ask({"load": True, "language": language}, timeout=LOADING)
     agents = loaded.get("agents")
     if not isinstance(agents, dict):
-        raise PreviewError(str(loaded.get("error")))
+        cause = texts.untapped(storable(str(loaded.get("error")))[:MAX_CAUSE])
+        raise PreviewError(f"it cannot be loaded: {cause}", key="preview-unloadable", cause=cause)
     if agent not in agents:
-        raise PreviewError(f"there is no agent {agent} in it")
-    title = MARKDOWN.sub("", clean(str(agents[agent])))
+        raise PreviewError(f"there is no agent {agent} in it", key="preview-no-agent", agent=agent)
+    title = MARKDOWN.sub("", storable(str(agents[agent])))
     return " ".join(title.split())[:60] or agent
 
 
-def _read(answer: dict[str, Any], language: Language) -> Reply:
-    """A candidate's answer as a reply; it may have said anything at all."""
+def _read(answer: dict[str, Any], language: Language) -> tuple[Reply, str]:
+    """A candidate's answer as a reply, and its own words of it; it may have said anything at all."""
     if isinstance(answer.get("error"), str):
-        return plain(texts.say(language, "preview-error", cause=texts.untapped(clean(answer["error"])[:1000])))
+        cause = texts.untapped(storable(answer["error"])[:MAX_CAUSE])
+        return plain(texts.say(language, "preview-error", cause=cause)), ""
     if answer.get("reply") is None:
-        return plain(texts.say(language, "preview-silent"))
+        return plain(texts.say(language, "preview-silent")), ""
     try:
         reply = Reply.model_validate(answer["reply"])
     except ValidationError as error:
-        return plain(texts.say(language, "preview-error", cause=clean(str(error.errors()[0]["msg"]))))
+        return plain(texts.say(language, "preview-error", cause=storable(str(error.errors()[0]["msg"])))), ""
     # A tap on one of its own would be said to the agent in production, which knows nothing of it.
     rows = (tuple(Button(text=b.text, url=b.url) for b in row if b.url) for row in reply.buttons)
-    text = texts.untapped(clean(reply.text), markup=not reply.plain)
-    return reply.model_copy(update={"text": text, "buttons": tuple(row for row in rows if row)})
+    words = texts.untapped(storable(reply.text), markup=not reply.plain)
+    shown = "\n\n".join([words, *_labels(reply, language)])
+    return reply.model_copy(update={"text": shown, "buttons": tuple(row for row in rows if row)}), words
+
+
+def _labels(reply: Reply, language: Language) -> list[str]:
+    """What stands on the buttons that are not shown: a question may be nothing without them."""
+    labels = [storable(button.text)[:MAX_LABEL] for row in reply.buttons for button in row if not button.url]
+    inline = [texts.untapped(" ".join(label.split())) if reply.plain else texts.line(label) for label in labels]
+    return [texts.say(language, "preview-buttons", buttons=" · ".join(inline[:MOST_LABELS]))] if inline else []
+
+
+def cause_of(language: Language, error: errors.PersaisError) -> str:
+    """Why something came of nothing, for a chat; a candidate's last words may stand in it."""
+    return storable(texts.untapped(texts.explain(language, error)))
 
 
 def plain(text: str) -> Reply:
     """A reply that is nothing but text."""
     return Reply(text=text, plain=True)
-
-
-def clean(text: str) -> str:
-    """Text that Postgres and Telegram take, whatever a candidate put in it."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")

@@ -17,7 +17,7 @@ from persais_core.db.tables.base import now
 from persais_core.db.tables.evolution import Preview
 from persais_core.domain.changes import Change
 from persais_core.domain.chats import Button, Lane, Language, Reply
-from persais_core.mechanic.preview.candidate import Candidate, clean, plain
+from persais_core.mechanic.preview.candidate import Candidate, cause_of, plain
 from persais_core.mechanic.preview.wishes import PRESS
 from persais_core.mechanic.workshop import Workshop
 from persais_core.queue import outbox
@@ -67,6 +67,7 @@ class Living:
         language, change = self.language, self.change
         assert change.commit is not None
         text = texts.say(language, "preview-started", title=self.candidate.title)
+        text += f"\n{texts.say(language, 'preview-how')}"
         if any(TABLES.fullmatch(path) for path in await shop.repository.files(change.commit)):
             text += f"\n{texts.say(language, 'preview-tables')}"
         if (await shop.sandbox.probe()).state != "enforced":
@@ -82,7 +83,7 @@ class Living:
             )
             reply = Reply(text=text, plain=True, buttons=((button,),))
             await outbox.put(session, self.lane, reply, key=self.shown)
-            audit.record(session, "preview begun", subject=f"change {change.id}", commit=change.commit, agent=agent)
+            audit.record(session, "preview begun", subject=change.subject, commit=change.commit, agent=agent)
 
     async def until_over(self, *, longest: float, idle: float) -> str:
         """Wait until it ends, of itself or not.
@@ -107,7 +108,7 @@ class Living:
                 if ending in done:
                     return self.farewell
                 if over in done:
-                    cause = clean(over.result())
+                    cause = cause_of(self.language, over.result())
                     told = texts.say(self.language, "preview-broke", title=title, cause=cause)
                     return "" if self.is_answering else told
         finally:

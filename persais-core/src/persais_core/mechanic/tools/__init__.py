@@ -159,7 +159,7 @@ class Toolbox:
                 session,
                 "tool called",
                 actor=change.user_id,
-                subject=f"change {change.id}",
+                subject=change.subject,
                 outcome=outcome,
                 tool=name,
                 arguments=arguments,

@@ -1,4 +1,4 @@
-"""`run_coder_task`: one round of the coder. The loop of a change and the tool are the same round."""
+"""`run_coder_task`: one round of the coder. It is the round of the loop of a change."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from persais_core.coders.base import CodeResult
-from persais_core.domain.changes import Change
 from persais_core.domain.chats import Value
-from persais_core.mechanic import cards, code, tidy
+from persais_core.mechanic import code
 from persais_core.mechanic.tools.draft import Draft
 from persais_core.mechanic.workshop import Workshop
 
@@ -40,19 +38,6 @@ class CoderResult(Value):
     cost: float = 0.0
 
 
-async def one_round(shop: Workshop, change: Change) -> CodeResult:
-    """Let the coder work once on the files of a change, and put them in order.
-
-    Raises:
-        CoderError: the coder could not be started.
-        BudgetError: nothing may be spent any more.
-    """
-    result = await code.write(shop, change)
-    if result.status == "edited":
-        await tidy.run(shop.worktree(change.branch or ""), cards.writable_files(change))
-    return result
-
-
 async def run_coder_task(shop: Workshop, draft: Draft, asked: CoderArguments) -> CoderResult:
     """Let the coder do a task in the draft.
 
@@ -62,7 +47,7 @@ async def run_coder_task(shop: Workshop, draft: Draft, asked: CoderArguments) ->
         CoderError: the coder could not be started.
     """
     await draft.open()
-    result = await one_round(shop, await draft.more(edit=asked.edit, task=asked.task))
+    result = await code.one_round(shop, await draft.more(edit=asked.edit, task=asked.task))
     return CoderResult(
         status=result.status,
         edited=result.edited,

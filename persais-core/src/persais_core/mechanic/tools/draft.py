@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Sequence
 
 from persais_core import errors
-from persais_core.domain.changes import Change, Part, Plan
-from persais_core.mechanic import cards
+from persais_core.domain.changes import Change
+from persais_core.domain.plans import Part, Plan
 from persais_core.mechanic.workshop import DRAFT, Workshop
 
 
@@ -38,7 +38,7 @@ class Draft:
     @property
     def files(self) -> tuple[str, ...]:
         """The files that the coder may write here."""
-        return cards.writable_files(self._change)
+        return self._change.writable
 
     @property
     def is_open(self) -> bool:
@@ -69,8 +69,7 @@ class Draft:
         """
         plan = self._change.plan
         parts = (*(plan.create if plan else ()), *create)
-        made = {f"bot/{part.kind}s/{part.name}.py" for part in parts}
-        made |= {f"tests/{part.kind}s/test_{part.name}.py" for part in parts}
+        made = {path for part in parts for path in (part.path, part.test_path)}
         edited = dict.fromkeys((*(plan.edit if plan else ()), *(path for path in edit if path not in made)))
         after = Plan(
             understood=task or "A draft", create=parts, edit=tuple(edited), steps=(task,) if task else (), slug="draft"

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from persais_core.domain.changes import Part
 from persais_core.domain.chats import Value
+from persais_core.domain.plans import Part
 from persais_core.mechanic import scaffold
 from persais_core.mechanic.tools.draft import Draft
 from persais_core.mechanic.workshop import Workshop

@@ -34,7 +34,7 @@ async def checked(shop: Workshop, change: Change, verdicts: Sequence[Verdict]) -
         audit.record(
             session,
             action,
-            subject=f"change {change.id}",
+            subject=change.subject,
             outcome=outcome,
             round=change.round,
             checks=names or [verdict.check for verdict in verdicts],
@@ -45,6 +45,4 @@ async def checked(shop: Workshop, change: Change, verdicts: Sequence[Verdict]) -
 async def not_run(shop: Workshop, change: Change, isolation: Isolation) -> None:
     """Note that a candidate was not run, as nothing would have kept it in."""
     async with shop.database.session() as session:
-        audit.record(
-            session, "sandbox refused", subject=f"change {change.id}", outcome="refused", cause=isolation.reason
-        )
+        audit.record(session, "sandbox refused", subject=change.subject, outcome="refused", cause=isolation.reason)
