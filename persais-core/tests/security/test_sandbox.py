@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from walled import at_work, ours
 
 from persais_core import errors, processes
 from persais_core.security import sandbox
+from persais_core.security.sandbox import leftovers
 
 SMALL = sandbox.Limits(
     memory_bytes=96 << 20, disk_bytes=8 << 20, file_bytes=2 << 20, files=300, processes=24, output_bytes=100_000
@@ -49,35 +51,14 @@ time.sleep(0.2)
 """
 
 
-@pytest.fixture(scope="module")
-async def box() -> sandbox.Sandbox:
-    made = sandbox.Sandbox(secrets_present=True)
-    verdict = await made.probe()
-    if verdict.state != "enforced":
-        pytest.skip(f"no sandbox on this machine: {verdict.reason}")
-    return made
-
-
-def python(code: str, folder: Path, seconds: float = 20) -> processes.Command:
+def python(code: str, folder: Path, seconds: float = 60) -> processes.Command:
     return processes.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=seconds)
-
-
-def ours(folder: Path) -> list[str]:
-    """Processes that work in a folder."""
-    found = []
-    for link in Path("/proc").glob("[0-9]*/cwd"):
-        try:
-            if str(link.readlink()).startswith(str(folder)):
-                found.append(link.parent.name)
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.parametrize("name", BOMBS)
 async def test_bomb_is_stopped_and_the_reason_named(name: str, box: sandbox.Sandbox, tmp_path: Path) -> None:
     code, reason = BOMBS[name]
-    outcome = await box.run(python(code, tmp_path, 2 if "2 s" in reason else 20), folder=tmp_path, limits=SMALL)
+    outcome = await box.run(python(code, tmp_path, 2 if "2 s" in reason else 60), folder=tmp_path, limits=SMALL)
     assert reason in outcome.stopped
     assert outcome.timed_out == ("2 s" in reason)
     assert not outcome
@@ -123,10 +104,7 @@ async def test_program_that_is_not_there_is_127(box: sandbox.Sandbox, tmp_path: 
 
 async def test_cancelled_run_leaves_no_process(box: sandbox.Sandbox, tmp_path: Path) -> None:
     run = asyncio.create_task(box.run(python("import time; time.sleep(600)", tmp_path), folder=tmp_path))
-    for _ in range(1000):
-        if ours(tmp_path):
-            break
-        await asyncio.sleep(0.01)
+    await at_work(tmp_path)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
@@ -150,12 +128,13 @@ def test_program_dies_with_the_bot(tmp_path: Path) -> None:
         "asyncio.run(box.run(processes.Command(argv=sleep, cwd=folder, timeout_seconds=600), folder=folder))\n"
     )
     bot = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not ours(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert ours(tmp_path)
     bot.kill()
     bot.wait()
+    deadline = time.monotonic() + 60
     while ours(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert ours(tmp_path) == []
@@ -208,6 +187,22 @@ async def test_tree_of_any_depth_is_removed(box: sandbox.Sandbox, tmp_path: Path
     assert not folder.exists()
 
 
+def test_temporary_folder_of_a_killed_process_is_removed_by_the_next_and_that_of_a_living_one_stays() -> None:
+    program = (
+        "import tempfile, time\nfrom persais_core.security.sandbox import leftovers\n"
+        "print(tempfile.mkdtemp(prefix=leftovers.prefix('trace')), flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        left = Path(process.stdout.readline().strip())
+        (left / "kept").mkdir()
+        leftovers.prefix("trace")
+        assert left.is_dir()
+        process.kill()
+    assert left.name.startswith(leftovers.prefix("trace").rpartition(f"{os.getpid()}-")[0])
+    assert not left.exists()
+
+
 def test_report_is_read_only_where_it_is_a_plain_file(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"report")
     (tmp_path / "link").symlink_to("/etc/passwd")
@@ -236,7 +231,10 @@ async def main():
             "open('made', 'w')", "open('/etc/passwd')", "import os; os.kill(os.getppid(), 0)",
             "import os; assert 0 not in os.getresuid()", "import os\\nwhile True: os.fork()",
         ):
-            command = processes.Command(argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=5)
+            seconds = 5 if "while True" in code else 60
+            command = processes.Command(
+                argv=(sys.executable, "-I", "-S", "-c", code), cwd=folder, timeout_seconds=seconds
+            )
             outcome = await box.run(command, folder=folder)
             print(outcome.exit_code if not outcome.stopped else "stopped")
 asyncio.run(main())

@@ -126,13 +126,18 @@ class Sandbox:
         )
         verdict = await self.probe()
         if verdict.state == "refused":
-            raise errors.SandboxError(f"{verdict.reason}; use a Linux with Landlock, or set ALLOW_UNSANDBOXED=1")
+            raise errors.SandboxError(
+                f"{verdict.reason}; use a Linux with Landlock, or set ALLOW_UNSANDBOXED=1",
+                key="sandbox-refused",
+                cause=verdict.reason,
+            )
         if verdict.state == "enforced":
             walls = replace(walls, identity=await self._choose(folder, walls))
         try:
             return await launch(command, folder, walls)
         except WallError as error:
-            raise errors.SandboxError(f"the sandbox could not be set up: {error}") from None
+            told = f"the sandbox could not be set up: {error}"
+            raise errors.SandboxError(told, key="sandbox-broken", cause=str(error)) from None
 
     @contextlib.asynccontextmanager
     async def converse(
@@ -171,7 +176,7 @@ class Sandbox:
         env = {**command.env, DOOR: str(theirs.fileno())}
         command = replace(command, env=env, pass_fds=(*command.pass_fds, theirs.fileno()))
 
-        async def live() -> str:
+        async def live() -> errors.SandboxError:
             # Their end is closed here as well once the program has gone, which is how the reader hears of it.
             with theirs:
                 outcome = await self.run(
@@ -226,7 +231,11 @@ class Sandbox:
                     continue
                 if not await self._complaint(identity):
                     return identity
-        raise errors.SandboxError(f"{folder} cannot be reached by the sandbox's user; move it to another place")
+        raise errors.SandboxError(
+            f"{folder} cannot be reached by the sandbox's user; move it to another place",
+            key="sandbox-unreachable",
+            folder=str(folder),
+        )
 
     async def _complaint(self, identity: Identity) -> str:
         """Why the walls do not hold under an identity, or an empty string; the canary is sent in once for each."""
@@ -260,9 +269,10 @@ def _is_open(folder: Path, readable: Sequence[str]) -> bool:
     )
 
 
-def _farewell(outcome: Outcome) -> str:
+def _farewell(outcome: Outcome) -> errors.SandboxError:
     """Why a program that was spoken with has ended, as the end of a sentence."""
-    if outcome.stopped:
-        return outcome.stopped
-    last = outcome.stderr.strip().splitlines()[-1:]
-    return f"it ended with exit code {outcome.exit_code}" + (f" ({last[0][:200]})" if last else "")
+    if outcome.why is not None:
+        return outcome.why
+    last = f" ({line[0][:200]})" if (line := outcome.stderr.strip().splitlines()[-1:]) else ""
+    code = str(outcome.exit_code)
+    return errors.SandboxError(f"it ended with exit code {code}{last}", key="ended-itself", code=code, last=last)

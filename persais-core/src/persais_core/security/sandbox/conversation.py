@@ -35,16 +35,18 @@ class Conversation:
         writer: what we say; it is closed here.
     """
 
-    def __init__(self, run: asyncio.Task[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, run: asyncio.Task[errors.SandboxError], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._run, self._reader, self._writer = run, reader, writer
-        self._cause = ""
+        self._cause: errors.SandboxError | None = None
 
     @property
     def closed(self) -> bool:
         """Whether nothing can be asked any more."""
-        return bool(self._cause) or self._run.done()
+        return self._cause is not None or self._run.done()
 
-    async def over(self) -> str:
+    async def over(self) -> errors.SandboxError:
         """Wait until the program has gone, however long that takes.
 
         Returns:
@@ -69,7 +71,7 @@ class Conversation:
             SandboxError: the walls could not be put up, so nothing was run.
         """
         if self.closed:
-            raise ConversationError(await self._end())
+            raise await self._end()
         try:
             # Saying it may wait too: a program that does not read lets the pair fill up.
             async with asyncio.timeout(timeout):
@@ -77,39 +79,47 @@ class Conversation:
                 await self._writer.drain()
                 line = await self._reader.readline()
         except TimeoutError:
-            raise SilentError(await self._end(f"it did not answer within {timeout:g} s")) from None
+            told, seconds = f"it did not answer within {timeout:g} s", f"{timeout:g}"
+            silent = errors.SandboxError(told, key="ended-silent", seconds=seconds)
+            raise (await self._end(silent)).as_(SilentError) from None
         except ValueError:
-            raise ConversationError(await self._end(f"it said more than {MAX_LINE // 1000} kB at once")) from None
+            size = str(MAX_LINE // 1000)
+            flood = errors.SandboxError(f"it said more than {size} kB at once", key="ended-flood", size=size)
+            raise await self._end(flood) from None
         except ConnectionError:
             line = b""
         except asyncio.CancelledError:
             # Its answer would be taken for the answer to the next question.
-            self._cause = "it was no longer wanted"
+            self._cause = _unwanted()
             self._run.cancel()
             raise
         if not line.endswith(b"\n"):
             await asyncio.wait([self._run])  # the line ends early only because the program has gone
-            raise ConversationError(await self._end())
+            raise await self._end()
         try:
             answer = json.loads(line)
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise ConversationError(await self._end("it said something that is no answer"))
+            raise await self._end(errors.SandboxError("it said something that is no answer", key="ended-odd"))
         return answer
 
     async def close(self) -> None:
         """End the program; returns when all that it started has gone."""
-        self._cause = self._cause or ("" if self._run.done() else "it was no longer wanted")
+        self._cause = self._cause or (None if self._run.done() else _unwanted())
         self._run.cancel()
         await asyncio.wait([self._run])
         self._writer.close()
 
-    async def _end(self, cause: str = "") -> str:
+    async def _end(self, cause: errors.SandboxError | None = None) -> ConversationError:
         """End the program and say why; the first cause counts."""
         self._cause = self._cause or cause
         await self.close()
-        return self._reason()
+        return self._reason().as_(ConversationError)
 
-    def _reason(self) -> str:
-        return self._cause or ("it was ended" if self._run.cancelled() else self._run.result())
+    def _reason(self) -> errors.SandboxError:
+        return self._cause or (_unwanted() if self._run.cancelled() else self._run.result())
+
+
+def _unwanted() -> errors.SandboxError:
+    return errors.SandboxError("it was no longer wanted", key="ended-unwanted")

@@ -39,11 +39,18 @@ def copy_tree(source: Path, target: Path, *, max_bytes: int = 32 << 20, max_file
                 queue.append(entry)
                 continue
             if not stat.S_ISREG(found.st_mode):
-                raise errors.SandboxError(f"{name} is neither a file nor a folder; remove it from the project")
+                raise errors.SandboxError(
+                    f"{name} is neither a file nor a folder; remove it from the project",
+                    key="sandbox-odd-file",
+                    name=str(name),
+                )
             files, size = files + 1, size + found.st_size
             if files > max_files or size > max_bytes:
                 raise errors.SandboxError(
-                    f"the project has more than {max_files} files or {max_bytes >> 20} MB; move data out of it"
+                    f"the project has more than {max_files} files or {max_bytes >> 20} MB; move data out of it",
+                    key="sandbox-large",
+                    files=str(max_files),
+                    size=str(max_bytes >> 20),
                 )
             shutil.copyfile(entry, target / name, follow_symlinks=False)
 
@@ -58,7 +65,13 @@ async def remove_tree(folder: Path) -> None:
     command = processes.Command(argv=("rm", "-rf", "--", str(folder)), cwd=Path("/"), env={"PATH": "/usr/bin:/bin"})
     outcome = await processes.run(command)
     if not outcome:
-        raise errors.SandboxError(f"{folder} could not be removed; remove it by hand ({outcome.stderr.strip()[-200:]})")
+        cause = outcome.stderr.strip()[-200:]
+        raise errors.SandboxError(
+            f"{folder} could not be removed; remove it by hand ({cause})",
+            key="sandbox-left",
+            folder=str(folder),
+            cause=cause,
+        )
 
 
 def read_report(folder: Path, name: str, *, max_bytes: int = 4 << 20) -> bytes | None:

@@ -31,32 +31,27 @@ GRACE = 10.0  # seconds after the deadline until a launcher that does not answer
 FIRST_UID = 62000  # a block that neither people nor packages nor systemd's dynamic users are given
 UIDS = 2000
 
-_STOPPED = {
-    "time": "it did not end within {wall_seconds:g} s",
-    "memory": "it used more than {memory} MB of memory",
-    "processes": "it started more than {processes} processes",
-    "files": "it made more than {files} files",
-    "disk": "it wrote more than {disk} MB",
-    "output": "it printed more than {output} kB",
-    "cancelled": "it was no longer wanted",
-}
-
 
 @dataclass(frozen=True)
 class Outcome(processes.Outcome):
     """What became of a program in the sandbox.
 
     Args:
-        stopped: why it was ended before its time, as the end of a sentence ("it used more than …"), or empty.
+        why: why it was ended before its time, as the end of a sentence ("it used more than …"); None: it was not.
         peak_bytes: the most memory its processes were seen to use together.
     """
 
-    stopped: str = ""
+    why: errors.SandboxError | None = None
     peak_bytes: int = 0
+
+    @property
+    def stopped(self) -> str:
+        """The same in English; empty where it was not."""
+        return "" if self.why is None else str(self.why)
 
     def __bool__(self) -> bool:
         """Whether the program ended by itself with exit code 0."""
-        return super().__bool__() and not self.stopped
+        return super().__bool__() and self.why is None
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,9 @@ async def launch(command: processes.Command, folder: Path, walls: Walls) -> Outc
     if found.get("error") == "exec":
         return Outcome(127, "", found["text"], time.monotonic() - started)
     if found["left"]:
-        raise errors.SandboxError("a program in the sandbox could not be ended; restart the machine or the container")
+        raise errors.SandboxError(
+            "a program in the sandbox could not be ended; restart the machine or the container", key="sandbox-endless"
+        )
     stopped = found["stopped"]
     return Outcome(
         found["exit"],
@@ -162,7 +159,7 @@ async def launch(command: processes.Command, folder: Path, walls: Walls) -> Outc
         found["seconds"],
         timed_out=stopped == "time",
         output_cut=is_cut,
-        stopped=_explain(stopped, limits, command),
+        why=_why(stopped, limits, command),
         peak_bytes=found["rss"],
     )
 
@@ -177,16 +174,31 @@ def _next_uid() -> int:
 _runs = os.getpid() % UIDS
 
 
-def _explain(stopped: str, limits: Limits, command: processes.Command) -> str:
-    """The reason in words."""
-    return _STOPPED.get(stopped, stopped).format(
-        wall_seconds=command.timeout_seconds,
-        memory=limits.memory_bytes >> 20,
-        processes=limits.processes,
-        files=limits.files,
-        disk=limits.disk_bytes >> 20,
-        output=limits.output_bytes >> 10,
-    )
+def _why(stopped: str, limits: Limits, command: processes.Command) -> errors.SandboxError | None:
+    """The launcher's word for why it ended a program, in whole words."""
+    match stopped:
+        case "":
+            return None
+        case "time":
+            seconds = f"{command.timeout_seconds:g}"
+            return errors.SandboxError(f"it did not end within {seconds} s", key="ended-time", seconds=seconds)
+        case "memory":
+            size = str(limits.memory_bytes >> 20)
+            return errors.SandboxError(f"it used more than {size} MB of memory", key="ended-memory", size=size)
+        case "processes":
+            told, many = f"it started more than {limits.processes} processes", limits.processes
+            return errors.SandboxError(told, key="ended-processes", count=many)
+        case "files":
+            return errors.SandboxError(f"it made more than {limits.files} files", key="ended-files", count=limits.files)
+        case "disk":
+            size = str(limits.disk_bytes >> 20)
+            return errors.SandboxError(f"it wrote more than {size} MB", key="ended-disk", size=size)
+        case "output":
+            size = str(limits.output_bytes >> 10)
+            return errors.SandboxError(f"it printed more than {size} kB", key="ended-output", size=size)
+        case "cancelled":
+            return errors.SandboxError("it was no longer wanted", key="ended-unwanted")
+    return errors.SandboxError(stopped)
 
 
 async def _attend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from persais_core import processes
+from persais_core.security.sandbox import leftovers
 from persais_core.security.sandbox.copies import read_report
 from persais_core.security.sandbox.launch import WallError, Walls, launch
 from persais_core.security.sandbox.profiles import Identity, Limits
@@ -32,7 +34,8 @@ async def send(identity: Identity, readable: Sequence[str]) -> list[str]:
     Raises:
         WallError: a wall could not be put up, or the program could not do honest work.
     """
-    with tempfile.TemporaryDirectory(prefix="persais-canary-") as outside, contextlib.ExitStack() as stack:
+    prefix = await asyncio.to_thread(leftovers.prefix, "canary")
+    with tempfile.TemporaryDirectory(prefix=prefix) as outside, contextlib.ExitStack() as stack:
         # The folder is open to strangers so that a uid of its own is given the chance to leak through file modes.
         base = Path(outside).resolve()
         base.chmod(0o755)
