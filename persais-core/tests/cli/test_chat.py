@@ -46,6 +46,14 @@ async def answer(bot: httpx.AsyncClient, update: dict[str, Any]) -> None:
     chat, text = update["message"]["chat"]["id"], update["message"]["text"]
     if text == "work":
         await work(bot, chat)
+    elif text == "language":
+        spoken = update["message"]["from"]["language_code"]
+        await bot.post("sendMessage", json={"chat_id": chat, "text": spoken})
+    elif text == "abort":
+        for told in ("On it", "PR is ready"):
+            sent = await bot.post("sendMessage", json={"chat_id": chat, "text": told})
+            where = {"chat_id": chat, "message_id": sent.json()["result"]["message_id"]}
+            await bot.post("editMessageText", json={**where, "text": f"{told}\nChange 1 was aborted."})
     elif text == "card":
         await bot.post("sendMessage", json={"chat_id": chat, "text": "Ready?", "reply_markup": CARD})
     else:
@@ -75,17 +83,18 @@ async def desk(tmp_path: Path) -> AsyncIterator[Path]:
             await bot
 
 
-async def chat(home: Path, said: str) -> tuple[int, str, str]:
+async def chat(home: Path, said: str, *words: str, **environment: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         PROGRAM,
         "--home",
         str(home),
+        *words,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"PYTHONIOENCODING": "utf-8", "COLUMNS": "100"},
+        env={"PYTHONIOENCODING": "utf-8", "COLUMNS": "100", **environment},
     )
     out, err = await asyncio.wait_for(process.communicate(said.encode()), 60)
     assert process.returncode is not None
@@ -163,6 +172,21 @@ async def test_without_a_note_or_a_server_it_says_what_to_do(tmp_path: Path) -> 
     assert await chat(tmp_path, "x\n") == (1, "", expected)
 
 
+async def test_the_terminals_language_counts_until_one_is_chosen(desk: Path) -> None:
+    assert "● ru" in (await chat(desk, "language\n", LANG="ru_RU.UTF-8"))[1]
+    assert "● ru" in (await chat(desk, "language\n", LANG="en_US.UTF-8"))[1]
+    assert "● en" in (await chat(desk, "language\n", "--language", "en", LANG="ru_RU.UTF-8"))[1]
+    assert "● en" in (await chat(desk, "language\n", LC_ALL="C", LANG="ru_RU.UTF-8"))[1]
+    code, _, err = await chat(desk, "", "--language", "de")
+    assert (code, "en and ru" in err) == (2, True)
+
+
+async def test_what_is_written_into_several_messages_is_printed_once(desk: Path) -> None:
+    _, out, _ = await chat(desk, "abort\nabort\n")
+    once = ["> abort", "● On it", "✎ Change 1 was aborted.", "● PR is ready"]
+    assert out.splitlines() == [*once, *once]
+
+
 async def test_wrong_key_is_a_plain_sentence(desk: Path) -> None:
     note = json.loads((desk / "desk.json").read_text())
     (desk / "desk.json").write_text(json.dumps(note | {"key": "old"}))
@@ -178,3 +202,13 @@ async def test_formatting_survives_and_terminal_controls_do_not() -> None:
     changed = message.model_dump() | {"text": "😀 docs\u009b31m", "entities": [entity | {"length": 4}]}
     shown = formatted(ChatMessage.model_validate(changed))
     assert shown.plain == "😀 docs <https://example.org>31m"
+
+
+async def test_a_diff_is_coloured_by_line() -> None:
+    diff = "--- a\n+++ b\n@@ -1 +1 @@\n-old\n+new\n same"
+    entity = {"type": "pre", "offset": 3, "length": len(diff), "language": "diff"}
+    said = {"id": 1, "text": f"😀 {diff}", "entities": [entity], "from_bot": True, "date": "2026-01-01T00:00:00Z"}
+    shown = formatted(ChatMessage.model_validate(said))
+    assert shown.plain == f"😀 {diff}"
+    styles = {shown.plain[span.start : span.end]: str(span.style) for span in shown.spans}
+    assert (styles["-old"], styles["+new"]) == ("red", "green") and styles["+++ b"] != "green"

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from persais_core import settings
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Lane, Reply
-from persais_core.queue import dead_letters, outbox
+from persais_core.queue import letters, outbox
+from persais_core.security.redact import Redactor
 from persais_core.testing import live
 
 
@@ -28,7 +29,7 @@ async def test_letters_are_listed_retried_and_dropped_from_the_terminal(database
     async with database.session() as session:
         for subject in ("one", "two\x1b[2J"):
             payload = {"task": "step", "args": {}, "lock": None}
-            await dead_letters.keep(session, "job", subject=subject, cause="no", payload=payload)
+            await letters.keep(session, "job", subject=subject, cause="no", redactor=Redactor(), payload=payload)
         await outbox.put(session, Lane(chat_id=1), Reply(text="late"), key="late")
         await session.execute(text("update persais.outbox set error = 'no line', created_at = '2026-01-02 03:04:05Z'"))
     listed = await dead(core_url, "list")

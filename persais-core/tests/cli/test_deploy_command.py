@@ -116,6 +116,19 @@ def test_what_is_missing_is_named_before_anything_is_run(deploy: Deploy, tmp_pat
     assert done.returncode == 1 and "DATABASE_URL" in done.stderr and not (tmp_path / "notes").exists()
 
 
+def test_a_dry_run_shows_the_whole_walk_and_marks_what_is_missing(deploy: Deploy, tmp_path: Path) -> None:
+    (tmp_path / "my-bot/.env").unlink()
+    done = deploy("--dry-run")
+    for words in (
+        "apps create my-bot",
+        "secrets import",
+        "needed and missing: DATABASE_URL, TELEGRAM",
+        "--remote-only",
+    ):
+        assert words in done.stdout
+    assert done.returncode == 1 and "lacks DATABASE_URL" in done.stderr and not (tmp_path / "notes").exists()
+
+
 def test_changes_that_are_not_committed_are_not_deployed(deploy: Deploy, tmp_path: Path) -> None:
     (tmp_path / "my-bot/README.md").write_text("x")
     done = deploy()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TOKEN as BOT_TOKEN
 from github_standin import TOKEN as GITHUB_TOKEN
 from github_standin import GitHubStandIn
+from local_telegram import TOKEN as BOT_TOKEN
 from persais_core.cli.new import commit_all
 from persais_core.templates import projects
 from scripted_openai import KEY, ScriptedOpenAI, fails, says

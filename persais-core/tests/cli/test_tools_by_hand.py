@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import minds
 from persais_core import errors
 from persais_core.cli import git, new
-from persais_core.domain.changes import Part
+from persais_core.domain.plans import FieldSpec, Part
 from persais_core.git.repository import Repository
 from persais_core.settings import child_environment
 from persais_core.templates import engine, projects
@@ -94,3 +94,17 @@ async def test_the_coder_edits_what_is_named_and_leaves_the_rest_to_the_person(
     mind.coder[:] = ["I would rather leave it as it is."]
     code, said = await persais(project, "code", "Again.", "--edit", PARROT, **settings)
     assert (code, "changed no file, and said: I would rather" in said, "no_edits" in said) == (1, True, False), said
+
+
+async def test_check_says_which_checks_were_not_run_and_why(project: Path) -> None:
+    engine.scaffold(project, [Part(kind="schema", name="visits", fields=(FieldSpec(name="place", type="str"),))])
+    code, said = await persais(project, "check", "--only", "migrations")
+    assert code == 1 and "no bot is running in this folder" in said
+    planted = project / "bot/agents/parrot.py"
+    planted.write_text(planted.read_text() + f"\nKEY = 'ghp_{'a1B2' * 9}'\n")
+    code, said = await persais(project, "check")
+    left_out = [line for line in said.splitlines() if line.startswith("➖")]
+    assert code == 1
+    assert [line.split()[1] for line in left_out] == ["paths", "lint", "typecheck", "migrations", "tests", "examples"]
+    assert "your own business" in left_out[0] and "secrets comes first" in left_out[1]
+    assert "a schema changed" in left_out[3] and "no bot is running in this folder" in left_out[3]

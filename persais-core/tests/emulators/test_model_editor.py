@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from persais_core.coders.aider import AiderCoder
 from persais_core.coders.base import CodeJob
-from persais_core.domain import changes
+from persais_core.domain import plans
 from persais_core.emulators.model import OfflineModel, behaviours, brain, editor, names, planner
 from persais_core.templates import engine
 
@@ -129,7 +129,7 @@ def test_without_files_nothing_is_claimed() -> None:
 @pytest.mark.parametrize("kind", ["repeat", "prefix", "suffix", "upper", "lower", "reverse"])
 @pytest.mark.parametrize("title", ["Echo", "Щука и Ёж", "Abcdefghij Klmnopqrst Uvwxyz Abcdefgh"])
 def test_what_the_templates_render_can_be_filled(kind: behaviours.Kind, title: str) -> None:
-    part = changes.Part(kind="agent", name=names.file_name(title) or "", title=title, description="Does it.")
+    part = plans.Part(kind="agent", name=names.file_name(title) or "", title=title, description="Does it.")
     behaviour = behaviours.Behaviour(kind, f"{title}: " if kind in {"repeat", "prefix", "suffix"} else "")
     rendered = engine.render(part)
     for path, text in rendered.items():

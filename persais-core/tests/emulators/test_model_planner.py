@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from persais_core.domain.changes import Plan
+from persais_core.domain.plans import Plan
 from persais_core.emulators.model import behaviours, names, planner
 
 PROJECT = {
@@ -101,14 +101,34 @@ def test_a_changed_agent_gets_new_answers_to_the_sentences_it_keeps() -> None:
     assert {e.say: e.expect for e in made.examples} == {"Hello World": "hello world", "Hi There": "hi there"}
 
 
-def test_corrections_replace_what_was_said_before() -> None:
+def test_corrections_replace_what_was_said_of_the_same_and_keep_the_rest() -> None:
     made = plan('Create an agent "Echo" that repeats messages', 'Call it "Gull"', "and in upper case")
     assert (made.create[0].name, made.create[0].title) == ("gull", "Gull")
-    assert made.steps[0] == "Reply with the message text in upper case."
+    assert made.steps[0] == 'Reply with "Gull: " followed by the message text in upper case.'
+    assert [(e.say, e.expect) for e in made.examples] == [("Hello World", "Gull: HELLO WORLD")]
     asked = plan("Create an agent that adds a prefix")
     assert asked.question and "quotes" in asked.question
     answered = plan("Create an agent that adds a prefix", 'use "Hi: "')
     assert answered.steps[0] == 'Reply with "Hi: " followed by the message text.'
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (['Create an agent "Loud" that answers in upper case', 'also add "!" to the end'], "HELLO WORLD!"),
+        (["Создай агента Эхо, он повторяет", "Нет, лучше в нижнем регистре", 'и "?" в конец'], "Эхо: hello world?"),
+        (['Create an agent that adds "Hi " before', "no, in capitals", "rather in small letters"], "Hi hello world"),
+        (['Create an agent that adds "Hi " before', "no, put it after the message"], "Hello WorldHi "),
+        (['Create an agent "Echo" that answers in upper case', "no, it repeats the message"], "Echo: Hello World"),
+        (['Create an agent that adds "Hi " before', "only reversed, please"], "dlroW olleH"),
+        (["Сделай так, чтобы Попугай отвечал заглавными буквами"], "HELLO WORLD"),
+    ],
+)  # fmt: skip
+def test_what_an_earlier_wish_said_goes_on_beside_a_later_one(said: list[str], answer: str) -> None:
+    made = plan(*said)
+    assert made.examples[0].expect == answer
+    meant = behaviours.of_step(made.steps[0])
+    assert meant is not None and run(meant, "Hello World") == answer
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
@@ -314,12 +334,9 @@ def test_a_correction_of_an_agent_that_is_not_there_yet_still_makes_it(
 @pytest.mark.parametrize(
     "request_text",
     [
-        "Delete the agent parrot",
-        "remove parrot",
         "Rename parrot to Gull",
         "Make Parrot stricter",
-        "Удали агента Попугай",
-        "Удали попугая",
+        "delete parrot and what it stored",
         "пусть Попугай будет строже",
         "Переименуй попугая в чайку",
         "Убери префикс у попугая",
@@ -329,6 +346,29 @@ def test_what_cannot_be_done_to_an_agent_is_declined_with_what_can(request_text:
     declined = plan(request_text).decline or ""
     for word in ("Попугай", "/config parrot enabled=no", "/rollback", "offline model"):
         assert word in declined
+
+
+@pytest.mark.parametrize(
+    ("language", "request_text", "corrections"),
+    [
+        ("en", "Delete the agent parrot", []),
+        ("en", "remove parrot, please", []),
+        ("en", 'Can you delete the agent "Попугай"?', []),
+        ("ru", "Удали агента Попугай", []),
+        ("ru", "удали попугая", []),
+        ("ru", "Убери агента parrot", []),
+        ("en", "Make parrot answer in upper case", ["no, just delete it"]),
+    ],
+)
+def test_an_agent_that_is_to_go_goes_and_the_milder_way_is_named(
+    language: str, request_text: str, corrections: list[str]
+) -> None:
+    made = plan(request_text, *corrections, language=language)
+    assert (made.remove, made.files, made.slug) == (("bot/agents/parrot.py",), (), "remove-parrot-agent")
+    assert "Попугай" in made.understood.partition("\n")[0] and "/config parrot enabled=no" in made.understood
+    off = {"request": request_text, "language": language, "project": PROJECT, "corrections": corrections}
+    off["settings"] = {"parrot": {"enabled": False}}
+    assert "/config" not in planner.plan(json.dumps(off))["understood"]
 
 
 def test_one_of_those_wishes_about_an_agent_that_is_not_there_says_which_are() -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from persais_core.domain.changes import Plan
+from persais_core.domain.plans import Plan
 from persais_core.emulators.model import OfflineModel, brain, router
 
 KEY = "local-key-1"

@@ -11,55 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import uvicorn
+from local_bots import KEY, TOKEN, USER, Local, running
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from persais_core.emulators.telegram import ChatClient, TelegramEmulator
+from persais_core.emulators.telegram import TelegramEmulator
 from persais_core.emulators.telegram.client import ChatRefusedError
 from persais_core.emulators.telegram.refusals import ChatStateError
-from persais_core.emulators.telegram.serving import served
-
-TOKEN, KEY, USER = "77:SECRET", "client-key", 1000001
-
-
-@dataclass
-class Local:
-    emulator: TelegramEmulator
-    base: str
-    http: httpx.AsyncClient
-    person: ChatClient
-
-    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        answer = await self.http.post(f"/bot{TOKEN}/{method}", json=parameters)
-        body = answer.json()
-        assert answer.status_code == (200 if body["ok"] else body["error_code"])
-        return body
-
-    async def ok(self, method: str, **parameters: Any) -> Any:
-        body = await self.call(method, **parameters)
-        assert body["ok"], body
-        return body["result"]
-
-    async def refused(self, method: str, **parameters: Any) -> str:
-        body = await self.call(method, **parameters)
-        assert not body["ok"], body
-        return body["description"]
-
-
-@contextlib.asynccontextmanager
-async def running(state: Path | None = None) -> AsyncIterator[Local]:
-    emulator = TelegramEmulator(token=TOKEN, client_key=KEY, state=state)
-    async with (
-        served(emulator) as base,
-        httpx.AsyncClient(base_url=base, trust_env=False, timeout=20) as http,
-        ChatClient(base, KEY) as person,
-    ):
-        yield Local(emulator, base, http, person)
 
 
 @pytest.fixture
@@ -109,8 +71,8 @@ async def test_update_of_a_command_carries_its_entity_and_the_person(local: Loca
         {"type": "bot_command", "offset": 3, "length": 18},
         {"type": "url", "offset": 44, "length": 21},
     ]
-    assert message["from"] == {"id": USER, "is_bot": False, "first_name": "You", "language_code": "ru"}
-    assert message["chat"] == {"id": USER, "first_name": "You", "type": "private"}
+    assert message["from"] == {"id": USER, "is_bot": False, "first_name": "Владелец", "language_code": "ru"}
+    assert message["chat"] == {"id": USER, "first_name": "Владелец", "type": "private"}
 
 
 async def test_offset_confirms_and_unconfirmed_updates_come_again(local: Local) -> None:
@@ -129,22 +91,26 @@ async def test_negative_offset_keeps_only_the_last_updates(local: Local) -> None
     assert len(await local.ok("getUpdates")) == 1
 
 
+async def polling(local: Local) -> tuple[dict[str, Any], asyncio.Task[dict[str, Any]]]:
+    """Two bots that wait for news: what the one is told that came first, and the one that goes on waiting."""
+    both = {asyncio.create_task(local.call("getUpdates", timeout=50)) for _ in range(2)}
+    [ended], [waiting] = await asyncio.wait(both, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    return await ended, waiting
+
+
 async def test_long_poll_returns_when_something_is_said(local: Local) -> None:
     await local.ok("getUpdates", offset=2**40)
-    poll = asyncio.create_task(local.ok("getUpdates", timeout=20))
-    await asyncio.sleep(0.1)
+    _, poll = await polling(local)
     await local.person.send("wake up")
-    assert [item["message"]["text"] for item in await poll] == ["wake up"]
+    assert [item["message"]["text"] for item in (await poll)["result"]] == ["wake up"]
 
 
 async def test_second_poller_ends_the_first_with_409(local: Local) -> None:
     await local.ok("getUpdates", offset=2**40)
-    older = asyncio.create_task(local.call("getUpdates", timeout=20))
-    await asyncio.sleep(0.1)
-    newer = asyncio.create_task(local.call("getUpdates", timeout=1))
-    answer = await older
+    answer, newer = await polling(local)
     assert answer["error_code"] == 409
     assert answer["description"].startswith("Conflict: terminated by other getUpdates request")
+    await local.person.send("wake up")
     assert (await newer)["ok"]
 
 
@@ -182,14 +148,16 @@ async def test_unusable_state_file_is_named(tmp_path: Path) -> None:
 
 async def test_closing_ends_waiting_polls_and_streams_at_once() -> None:
     async with running() as local:
-        poll = asyncio.create_task(local.call("getUpdates", timeout=50))
+        _, poll = await polling(local)
         stream = local.person.events()
         await anext(stream)
-        raw = asyncio.create_task(local.http.get("/chat/api/events", headers={"X-Chat-Key": KEY}))
-        await asyncio.sleep(0.1)
-        await local.emulator.aclose()
-        assert (await asyncio.wait_for(poll, 3))["result"] == []
-        assert (await asyncio.wait_for(raw, 3)).text.startswith("retry:")
+        async with local.http.stream("GET", "/chat/api/events", headers={"X-Chat-Key": KEY}) as raw:
+            lines = raw.aiter_lines()
+            assert (await anext(lines)).startswith("retry:")
+            await local.emulator.aclose()
+            assert (await asyncio.wait_for(poll, 30))["result"] == []
+            async with asyncio.timeout(30):  # its end
+                [_ async for _ in lines]
         assert (await local.call("getUpdates"))["error_code"] == 502
         with pytest.raises(ChatRefusedError, match="shutting down"):
             await local.person.send("too late")
@@ -227,7 +195,7 @@ async def hook() -> AsyncIterator[Hook]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.02)
 

@@ -5,55 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import pytest
 import telegram
+from local_bots import KEY, TOKEN, USER, Local, running
 from telegram.request import HTTPXRequest
 
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator, client
 from persais_core.emulators.telegram.serving import served
 from persais_core.emulators.telegram.wording import split, units
 
-TOKEN, KEY, USER = "77:SECRET", "client-key", 1000001
 CARD = {"inline_keyboard": [[{"text": "🚀 Deploy", "callback_data": "d"}, {"text": "Abort", "callback_data": "a"}]]}
-
-
-@dataclass
-class Local:
-    emulator: TelegramEmulator
-    base: str
-    person: ChatClient
-    http: httpx.AsyncClient
-
-    async def bot(self, method: str, **parameters: Any) -> Any:
-        body = (await self.http.post(f"/bot{TOKEN}/{method}", json=parameters)).json()
-        assert body["ok"], body
-        return body["result"]
 
 
 @pytest.fixture
 async def local() -> AsyncIterator[Local]:
-    emulator = TelegramEmulator(token=TOKEN, client_key=KEY, state=None)
-    async with (
-        served(emulator) as base,
-        httpx.AsyncClient(base_url=base, trust_env=False, timeout=20) as http,
-        ChatClient(base, KEY) as person,
-    ):
-        yield Local(emulator, base, person, http)
+    async with running() as made:
+        yield made
 
 
 async def test_a_tap_reaches_the_bot_and_its_answer_the_person(local: Local) -> None:
     await local.person.send("/start")
-    sent = await local.bot("sendMessage", chat_id=USER, text="card", reply_markup=CARD)
+    sent = await local.ok("sendMessage", chat_id=USER, text="card", reply_markup=CARD)
     card = await local.person.wait_for(lambda message: bool(message.buttons))
     tap = await local.person.press(card, "Deploy")
-    query = (await local.bot("getUpdates"))[-1]["callback_query"]
+    query = (await local.ok("getUpdates"))[-1]["callback_query"]
     assert (query["id"], query["data"], query["message"]["message_id"]) == (tap, "d", sent["message_id"])
     waiting = asyncio.create_task(local.person.wait_for_answer(tap))
-    await local.bot("answerCallbackQuery", callback_query_id=tap, text="On it", show_alert=True)
+    await local.ok("answerCallbackQuery", callback_query_id=tap, text="On it", show_alert=True)
     answer = await waiting
     assert (answer.text, answer.alert) == ("On it", True)
     assert await local.person.wait_for_answer(tap) == answer
@@ -61,25 +41,25 @@ async def test_a_tap_reaches_the_bot_and_its_answer_the_person(local: Local) -> 
 
 async def test_a_tap_on_a_button_that_is_gone_is_refused(local: Local) -> None:
     await local.person.send("/start")
-    await local.bot("sendMessage", chat_id=USER, text="card", reply_markup=CARD)
+    await local.ok("sendMessage", chat_id=USER, text="card", reply_markup=CARD)
     card = await local.person.wait_for(lambda message: bool(message.buttons))
     with pytest.raises(client.ButtonGoneError, match="no button 'Diff'"):
         await local.person.press(card, "Diff")
-    await local.bot("editMessageReplyMarkup", chat_id=USER, message_id=card.id)
+    await local.ok("editMessageReplyMarkup", chat_id=USER, message_id=card.id)
     with pytest.raises(client.ButtonGoneError, match="no such button any more"):
         await local.person.press(card, "Abort")
-    await local.bot("deleteMessage", chat_id=USER, message_id=card.id)
+    await local.ok("deleteMessage", chat_id=USER, message_id=card.id)
     with pytest.raises(client.ButtonGoneError, match="not there any more"):
         await local.person.press(card, "Abort")
 
 
 async def test_wait_for_sees_edits_made_before_it_looked_and_nothing_older(local: Local) -> None:
     await local.person.send("/start")
-    old = await local.bot("sendMessage", chat_id=USER, text="hello")
+    old = await local.ok("sendMessage", chat_id=USER, text="hello")
     await local.person.send("again")
     with pytest.raises(client.NoAnswerError, match="the bot said: nothing"):
         await local.person.wait_for(lambda message: "hello" in message.text, timeout=0.3)
-    await local.bot("editMessageText", chat_id=USER, message_id=old["message_id"], text="hello again")
+    await local.ok("editMessageText", chat_id=USER, message_id=old["message_id"], text="hello again")
     assert (await local.person.wait_for(lambda message: "hello" in message.text)).edited
 
 
@@ -88,13 +68,13 @@ async def test_the_stream_tells_each_kind_of_change(local: Local) -> None:
         first = await anext(stream)
         assert (first.kind, first.messages, first.bot, first.online) == ("reset", (), "Persais", False)
         await local.person.send("hi")
-        sent = await local.bot("sendMessage", chat_id=USER, text="1")
+        sent = await local.ok("sendMessage", chat_id=USER, text="1")
         where = {"chat_id": USER, "message_id": sent["message_id"]}
-        await local.bot("sendChatAction", chat_id=USER, action="typing")
-        await local.bot("editMessageText", text="2", **where)
-        await local.bot("setMyCommands", commands=[{"command": "go", "description": "Go"}])
-        await local.bot("deleteMessage", **where)
-        await local.bot("getUpdates")
+        await local.ok("sendChatAction", chat_id=USER, action="typing")
+        await local.ok("editMessageText", text="2", **where)
+        await local.ok("setMyCommands", commands=[{"command": "go", "description": "Go"}])
+        await local.ok("deleteMessage", **where)
+        await local.ok("getUpdates")
         seen: list[str] = []
         async for event in stream:
             seen.append(event.kind)
@@ -122,11 +102,43 @@ async def test_strangers_have_chats_of_their_own(local: Local) -> None:
         await local.person.send("mine")
         await eve.send("hers")
         assert [message.text for message in await eve.history()] == ["hers"]
-        senders = [update["message"]["from"] for update in await local.bot("getUpdates")]
+        senders = [update["message"]["from"] for update in await local.ok("getUpdates")]
         assert senders[1] == {"id": 42, "is_bot": False, "first_name": "Eve", "language_code": "ru"}
-        await local.bot("sendMessage", chat_id=42, text="for Eve")
+        await local.ok("sendMessage", chat_id=42, text="for Eve")
         assert (await eve.wait_for(lambda message: True)).text == "for Eve"
         assert [message.text for message in await local.person.history()] == ["mine"]
+
+
+async def test_a_person_has_one_language_in_all_windows_and_a_window_that_opens_only_guesses(local: Local) -> None:
+    async with contextlib.aclosing(local.person.events()) as stream:
+        await anext(stream)  # this client told its language before
+        async with ChatClient(local.base, KEY, language="ru", is_guess=True) as other:
+            await other.send("one")
+            await other.set_language("ru")
+            await other.send("two")
+        told = [(await anext(stream)) for _ in range(3)]
+        assert [(event.kind, event.language) for event in told] == [
+            ("message", ""),
+            ("commands", "ru"),
+            ("message", ""),
+        ]
+    spoken = [update["message"]["from"]["language_code"] for update in await local.ok("getUpdates")]
+    assert spoken == ["en", "ru"]
+    stranger = ChatClient(local.base, KEY, user=43, language="ru", is_guess=True)
+    async with stranger, contextlib.aclosing(stranger.events()) as stream:
+        assert (await anext(stream)).language == "ru"
+
+
+async def test_the_person_at_this_computer_has_its_owners_name_until_another_is_told() -> None:
+    async with running(local_name="Ann Lee") as local:
+        await local.person.send("one")
+        async with ChatClient(local.base, KEY, user=USER, name="Anna") as named:
+            await named.send("two")
+        await local.person.send("three")
+        async with ChatClient(local.base, KEY, user=43) as guest:
+            await guest.send("four")
+        called = [update["message"]["from"]["first_name"] for update in await local.ok("getUpdates")]
+        assert called == ["Ann Lee", "Anna", "Anna", "Guest"]
 
 
 async def test_a_long_text_is_split_as_clients_do(local: Local) -> None:

@@ -16,7 +16,7 @@ import psycopg
 
 from persais_core.supervisor.serving import Serving
 
-WITHIN = 20.0  # seconds; far more than anything here takes
+WITHIN = 60.0  # seconds; far more than anything here takes, on a machine with much else to do too
 
 
 class Project:
@@ -132,6 +132,10 @@ class Database:
         """The deployments of which a job is to tell, in the order in which that was asked for."""
         query = "select args->>'deployment' from persais_queue.procrastinate_jobs where task_name = %s order by id"
         return [int(number) for (number,) in self.run(query, task)]
+
+    async def reaches(self, number: int, state: str) -> None:
+        """Wait until a deployment is in a state."""
+        await self.until(lambda: self.state(number) == state)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something, and have the supervisor look around meanwhile instead of once a second."""

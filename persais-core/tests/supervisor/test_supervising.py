@@ -64,7 +64,14 @@ def start(project: Project, database: Database, public: socket.socket) -> Start:
         place = at or home.Database(database.url)
         config = Settings(_env_file=None, persais_home=project.home)
         releases = Releases(
-            config, project=project.path, environment={}, public=public, stop=stop, pace=PACE, program=STUB
+            config,
+            project=project.path,
+            environment={},
+            public=public,
+            stop=stop,
+            pace=PACE,
+            tell=lines.append,
+            program=STUB,
         )
         serving = Serving(releases, place.url, pace=PACE, tell=lines.append, stop=stop)
         await serving.begin()
@@ -92,6 +99,20 @@ def start(project: Project, database: Database, public: socket.socket) -> Start:
     return run
 
 
+async def served(project: Project, database: Database, text: str) -> tuple[str, int]:
+    """Deploy a new commit until it serves; returns it and the number of its deployment."""
+    commit = project.commit(text)
+    number = database.deploy(commit)
+    await database.reaches(number, "serving")
+    return commit, number
+
+
+async def broken(project: Project, database: Database, commit: str, number: int) -> None:
+    """What serves breaks in its first answers, until its deployment has failed."""
+    project.tell(commit, document=BREAKS)
+    await database.reaches(number, "failed")
+
+
 @pytest.fixture
 def old(project: Project) -> str:
     """The commit that serves at first."""
@@ -112,10 +133,9 @@ async def test_a_version_that_was_being_proven_when_we_are_stopped_is_not_blamed
     assert database.jobs("deployed") == []
     project.tell(new)
     async with start() as bench:
-        await database.until(lambda: database.state(number) == "serving")
+        await database.reaches(number, "serving")
         assert bench.served == new
-        project.tell(new, document=BREAKS)
-        await database.until(lambda: database.state(number) == "failed")
+        await broken(project, database, new, number)
         assert bench.served == old
     assert "parrot broke in 2 of its first 2 answers" in database.cause(number)
 
@@ -128,9 +148,8 @@ async def test_a_merge_that_was_not_begun_with_before_a_restart_is_watched_after
     new = project.commit("new")
     number = database.deploy(new)
     async with start() as bench:
-        await database.until(lambda: database.state(number) == "serving")
-        project.tell(new, document=BREAKS)
-        await database.until(lambda: database.state(number) == "failed")
+        await database.reaches(number, "serving")
+        await broken(project, database, new, number)
         assert bench.served == old
 
 
@@ -159,7 +178,7 @@ async def test_a_version_that_cannot_be_fetched_is_not_blamed_but_waited_for(
         await database.until(lambda: any("cannot be fetched" in line for line in bench.lines))
         assert (bench.served, database.state(number)) == (old, "proving")
         away.rename(project.remote)
-        await database.until(lambda: database.state(number) == "serving")
+        await database.reaches(number, "serving")
 
 
 async def test_while_nothing_starts_it_is_tried_again_until_it_does(
@@ -194,12 +213,10 @@ async def test_a_version_that_dies_and_does_not_start_again_is_given_back(
     project: Project, database: Database, start: Start, old: str
 ) -> None:
     async with start() as bench:
-        new = project.commit("new")
-        number = database.deploy(new)
-        await database.until(lambda: database.state(number) == "serving")
+        new, number = await served(project, database, "new")
         project.tell(new, start="ends")
         bench.kill()
-        await database.until(lambda: database.state(number) == "failed")
+        await database.reaches(number, "failed")
         assert bench.served == old
     assert "ended with exit code -9, and then did not start again" in database.cause(number)
 
@@ -214,7 +231,7 @@ async def test_a_version_is_not_confirmed_before_it_is_well(
         await database.until(lambda: bench.serving.pulse.unwell > 2 * FAILED_PROBES)
         assert database.state(number) == "serving"
         project.tell(old)
-        await database.until(lambda: database.state(number) == "confirmed")
+        await database.reaches(number, "confirmed")
 
 
 async def test_a_version_that_starts_in_safe_mode_alone_is_not_deployed(
@@ -223,7 +240,7 @@ async def test_a_version_that_starts_in_safe_mode_alone_is_not_deployed(
     number = database.deploy(old)
     project.tell(old, start="only safe")
     async with start() as bench:
-        await database.until(lambda: database.state(number) == "failed")
+        await database.reaches(number, "failed")
         assert bench.served is None
         assert bench.serving.current is not None
 
@@ -232,15 +249,12 @@ async def test_one_that_fails_leaves_the_one_before_it_watched(
     project: Project, database: Database, start: Start, old: str
 ) -> None:
     async with start() as bench:
-        first = project.commit("first")
-        one = database.deploy(first)
-        await database.until(lambda: database.state(one) == "serving")
+        first, one = await served(project, database, "first")
         second = project.commit("second")
         project.tell(second, start="ends")
         two = database.deploy(second)
-        await database.until(lambda: database.state(two) == "failed")
-        project.tell(first, document=BREAKS)
-        await database.until(lambda: database.state(one) == "failed")
+        await database.reaches(two, "failed")
+        await broken(project, database, first, one)
         assert bench.served == old
 
 
@@ -248,15 +262,11 @@ async def test_one_that_is_taken_back_leaves_the_one_before_it_watched_again(
     project: Project, database: Database, start: Start, old: str
 ) -> None:
     async with start() as bench:
-        first, one = (made := project.commit("first")), database.deploy(made)
-        await database.until(lambda: database.state(one) == "serving")
-        second, two = (made := project.commit("second")), database.deploy(made)
-        await database.until(lambda: database.state(two) == "serving")
-        project.tell(second, document=BREAKS)
-        await database.until(lambda: database.state(two) == "failed")
+        first, one = await served(project, database, "first")
+        second, two = await served(project, database, "second")
+        await broken(project, database, second, two)
         assert (bench.served, database.state(one)) == (first, "serving")
-        project.tell(first, document=BREAKS)
-        await database.until(lambda: database.state(one) == "failed")
+        await broken(project, database, first, one)
         assert bench.served == old
 
 
@@ -264,26 +274,21 @@ async def test_one_that_holds_confirms_those_that_it_replaced_while_they_were_wa
     project: Project, database: Database, start: Start, old: str
 ) -> None:
     async with start():
-        one = database.deploy(project.commit("first"))
-        await database.until(lambda: database.state(one) == "serving")
-        two = database.deploy(project.commit("second"))
-        await database.until(lambda: database.state(two) == "serving")
+        _, one = await served(project, database, "first")
+        _, two = await served(project, database, "second")
         assert database.jobs("confirmed") == []
     async with start(watch_seconds=0):
-        await database.until(lambda: database.state(two) == "confirmed")
+        await database.reaches(two, "confirmed")
     assert database.state(one) == "confirmed"
     assert database.jobs("confirmed") == [one, two]
 
 
 async def test_after_a_restart_the_watch_goes_on(project: Project, database: Database, start: Start, old: str) -> None:
     async with start():
-        new = project.commit("new")
-        number = database.deploy(new)
-        await database.until(lambda: database.state(number) == "serving")
+        new, number = await served(project, database, "new")
     async with start() as bench:
         assert bench.served == new
-        project.tell(new, document=BREAKS)
-        await database.until(lambda: database.state(number) == "failed")
+        await broken(project, database, new, number)
         assert bench.served == old
 
 
@@ -291,13 +296,11 @@ async def test_one_that_does_not_start_after_a_restart_while_it_is_watched_is_ta
     project: Project, database: Database, start: Start, old: str
 ) -> None:
     async with start():
-        new = project.commit("new")
-        number = database.deploy(new)
-        await database.until(lambda: database.state(number) == "serving")
+        new, number = await served(project, database, "new")
     project.tell(new, start="only safe")
     async with start() as bench:
         assert bench.served == old
-        await database.until(lambda: database.state(number) == "failed")
+        await database.reaches(number, "failed")
 
 
 async def test_what_has_failed_does_not_come_back_with_a_restart_although_it_is_on_main(
@@ -307,7 +310,7 @@ async def test_what_has_failed_does_not_come_back_with_a_restart_although_it_is_
         new = project.commit("new")
         project.tell(new, start="ends")
         number = database.deploy(new)
-        await database.until(lambda: database.state(number) == "failed")
+        await database.reaches(number, "failed")
     project.tell(new)
     async with start() as bench:
         assert bench.served == old
@@ -317,9 +320,7 @@ async def test_one_that_was_being_taken_back_when_we_were_killed_is_taken_back_a
     project: Project, database: Database, start: Start, old: str
 ) -> None:
     async with start() as bench:
-        new = project.commit("new")
-        number = database.deploy(new)
-        await database.until(lambda: database.state(number) == "serving")
+        new, number = await served(project, database, "new")
         project.tell(old, document=STARTING)
         project.tell(new, document=BREAKS)
         known = project.pid(old)
@@ -330,7 +331,7 @@ async def test_one_that_was_being_taken_back_when_we_were_killed_is_taken_back_a
     project.tell(old)
     project.tell(new)
     async with start() as bench:
-        await database.until(lambda: database.state(number) == "failed")
+        await database.reaches(number, "failed")
         assert bench.served == old
     assert "parrot broke" in database.cause(number)
 
@@ -349,7 +350,7 @@ async def test_a_rollback_is_not_undone_by_its_watch(
         assert bench.served == merged
         reverted = project.commit("old again")
         number = database.deploy(reverted, change=change)
-        await database.until(lambda: database.state(number) == "serving")
+        await database.reaches(number, "serving")
         assert database.run("select before from persais.deployments where id = %s", number) == [(None,)]
         project.tell(reverted, document=BREAKS)
         asked = project.asked(reverted)
@@ -361,9 +362,7 @@ async def test_a_version_is_not_blamed_for_its_database(
     project: Project, database: Database, start: Start, old: str
 ) -> None:
     async with start() as bench:
-        new = project.commit("new")
-        number = database.deploy(new)
-        await database.until(lambda: database.state(number) == "serving")
+        new, number = await served(project, database, "new")
         project.tell(new, document={"status": "failing", "checks": {"release": "ok", "database": "down"}})
         asked = project.asked(new)
         await database.until(lambda: project.asked(new) > asked + 2 * FAILED_PROBES)
@@ -391,7 +390,7 @@ async def test_a_swap_that_loses_the_database_leaves_no_second_process_and_names
         await database.until(lambda: project.pid(new) not in (0, candidate))
         assert database.active() == old
         project.tell(new)
-        await database.until(lambda: database.state(number) == "serving")
+        await database.reaches(number, "serving")
         assert database.active() == new
 
 
@@ -399,15 +398,13 @@ async def test_one_whose_predecessor_does_not_start_either_goes_on_and_stays_wat
     project: Project, database: Database, start: Start, old: str
 ) -> None:
     async with start() as bench:
-        new = project.commit("new")
-        number = database.deploy(new)
-        await database.until(lambda: database.state(number) == "serving")
+        new, number = await served(project, database, "new")
         project.tell(old, start="ends")
         project.tell(new, document=BREAKS)
         await database.until(lambda: any("does not start any more either" in line for line in bench.lines))
         assert (bench.served, database.state(number)) == (new, "serving")
         project.tell(old)
-        await database.until(lambda: database.state(number) == "failed")
+        await database.reaches(number, "failed")
         assert bench.served == old
 
 
@@ -424,7 +421,6 @@ async def test_our_own_database_server_is_started_again_when_it_was_killed(
             async with asyncio.timeout(WITHIN):
                 while not any("Database: away" in line for line in bench.lines) or not database.answers():
                     await asyncio.sleep(0.1)
-            number = database.deploy(project.commit("new"))
-            await database.until(lambda: database.state(number) == "serving")
+            await served(project, database, "new")
     finally:
         embedded.stop()

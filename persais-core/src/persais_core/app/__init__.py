@@ -22,6 +22,7 @@ import persais_core
 from persais_core import errors, metrics, web
 from persais_core.app.parts import Parts
 from persais_core.app.place import DUTIES, Place, Role
+from persais_core.app.working import working
 from persais_core.db.tables.evolution import PullRequest
 from persais_core.queue.activity import Turnstile
 from persais_core.settings import Settings
@@ -109,7 +110,7 @@ class App:
             "safe_mode": self.place.broken,
             "fails_alone": self.fails_alone,
             "role": self.role,
-            "first_turns": await self._parts.counted() if self._parts else {},
+            "first_turns": await self._parts.first_turn_counts() if self._parts else {},
             "checks": checks,
         }
 
@@ -159,7 +160,7 @@ class App:
                     alone, began_before = turnstile.is_first and not began_before, True
                     async with (
                         while_active(),
-                        self._parts.working(self.role, vouch=turnstile.vouch, alone=alone) as take_up,
+                        working(self._parts, self.role, vouch=turnstile.vouch, alone=alone) as take_up,
                     ):
                         self.is_active = True
                         try:

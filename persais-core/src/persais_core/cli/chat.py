@@ -28,15 +28,20 @@ class NoBotError(errors.ProjectError):
 @app.command()
 def chat(
     home: Annotated[Path | None, typer.Option(help="Where the bot keeps its state; PERSAIS_HOME by default.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="en or ru; by default what was chosen before, else the terminal's.")
+    ] = None,
 ) -> None:
     """Chat with the bot that `persais dev` runs here, in the terminal."""
+    if language not in (None, "en", "ru"):
+        raise typer.BadParameter("the bot speaks en and ru")
     try:
         url, key = read_desk(home or settings.load().persais_home)
         # Only here: `persais --help` should not wait for an HTTP client.
         from persais_core.emulators.telegram import client, terminal
 
         try:
-            asyncio.run(terminal.talk(url, key))
+            asyncio.run(terminal.talk(url, key, language=language, guess=settings.terminal_language()))
         except client.ChatUnreachableError:
             raise NoBotError from None
     except errors.PersaisError as error:

@@ -45,11 +45,10 @@ def check(
     judged, which counts as refused.
     """
     if as_ is not None or paths is not None:
-        if (as_ is None) is (paths is None) or (file is None) is not (as_ is None) or only or root:
-            raise typer.BadParameter("give --as PATH and a FILE, or --paths LIST.json, and no other option but --json")
-        answer = _guarded(
-            _single(as_, file) if as_ is not None and file is not None else _listed(str(paths)), as_ or ""
-        )
+        if (as_ is None) is (paths is None) or (file is None) is not (as_ is None) or only or (root and paths):
+            raise typer.BadParameter("give --as PATH and a FILE, or --paths LIST.json; --only goes with neither")
+        asked = _listed(str(paths)) if as_ is None or file is None else _single(as_, file, root or Path())
+        answer = _guarded(asked, as_ or "")
         _print(answer, as_json=as_json)
         raise typer.Exit({"clean": 0, "findings": 1}.get(str(answer["verdict"]), 2))
     if file is not None or as_json:
@@ -61,7 +60,7 @@ def check(
     names = tuple(only) if only else tuple(name for name in checks.ORDER if name != "paths")
     if unknown := sorted(set(names) - set(checks.ORDER)):
         raise errors.ProjectError(f"no check is called {unknown[0]}; there are {', '.join(checks.ORDER)}")
-    verdicts = asyncio.run(_ask(folder, names))
+    verdicts = asyncio.run(_ask(folder, names, is_chosen=bool(only)))
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else 1)
 
 
@@ -87,10 +86,10 @@ def _answer(path: str, verdict: str, findings: Sequence[dict[str, Any]]) -> dict
     return {"path": path, "verdict": verdict, "findings": list(findings)}
 
 
-async def _single(path: str, file: Path) -> dict[str, Any]:
+async def _single(path: str, file: Path, root: Path) -> dict[str, Any]:
     from persais_core.checks import single
 
-    found = await single.judge(path, file, more=await _owners_lists())
+    found = await single.judge(path, file, more=await _owners_lists(root.absolute()))
     return _answer(path, found.verdict, [row._asdict() for row in found.findings])
 
 
@@ -110,11 +109,10 @@ async def _listed(name: str) -> dict[str, Any]:
     return _answer(name, "findings" if rows else "clean", rows)
 
 
-async def _owners_lists() -> str:
-    """The owner's own lists, where we are in a project that has some: as they were committed, not as they lie here."""
+async def _owners_lists(here: Path) -> str:
+    """The owner's own lists, where a folder is in a project that has some: as they were committed, not as they lie."""
     from persais_core.checks import imports
 
-    here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "bot").is_dir() and (folder / "pyproject.toml").is_file():
             if not (folder / ".git").exists() or not (folder / imports.OWNERS).is_file():
@@ -138,21 +136,20 @@ def _print(answer: dict[str, Any], *, as_json: bool) -> None:
     )
 
 
-async def _ask(folder: Path, names: tuple[str, ...]) -> tuple[Verdict, ...]:
+async def _ask(folder: Path, names: tuple[str, ...], *, is_chosen: bool) -> tuple[Verdict, ...]:
+    """Ask the checks, and tell what they found, and which were not asked and why.
+
+    Raises:
+        DatabaseError: a check was chosen that needs the bot's database, and there is none.
+    """
     from persais_core import checks, errors, settings
-    from persais_core.checks import imports
+    from persais_core.checks import imports, migrations
     from persais_core.checks.base import ChangedFile, Subject
     from persais_core.cli import workplace
     from persais_core.git.repository import Repository
     from persais_core.security.sandbox import Sandbox
 
     config = settings.load(folder)
-    try:
-        url = workplace.database_url(config)
-    except errors.DatabaseError:
-        # Changes of tables are proven on a copy of the bot's database; without one there is nothing to prove them on.
-        url = None
-        names = tuple(name for name in names if name != "migrations")
     repository = Repository(folder)
     base = await repository.head()
     ignored = (".persais/", ".venv/", ".pytest_cache/", ".ruff_cache/")
@@ -160,6 +157,17 @@ async def _ask(folder: Path, names: tuple[str, ...]) -> tuple[Verdict, ...]:
     if not changed:
         typer.echo("Nothing differs from the last commit.")
         return ()
+    not_asked = {} if is_chosen else {"paths": "which files you touch is your own business; --only paths asks it"}
+    url = None
+    try:
+        url = workplace.database_url(config)
+    except errors.DatabaseError as error:
+        # Changes of tables are proven on a copy of the bot's database; without one there is nothing to prove them on.
+        if migrations.NAME in names and any(file.path.startswith(migrations.FOLDER) for file in changed):
+            if is_chosen:
+                raise
+            not_asked[migrations.NAME] = f"a schema changed, and is tried on the bot's database: {error}"
+            names = tuple(name for name in names if name != migrations.NAME)
 
     async def tell(verdict: Verdict) -> None:
         typer.echo(
@@ -179,4 +187,10 @@ async def _ask(folder: Path, names: tuple[str, ...]) -> tuple[Verdict, ...]:
             database_url=url,
             allowed_more=await imports.owners_lists(repository, base),
         )
-        return await checks.verify(subject, names=names, tell=tell)
+        verdicts = await checks.verify(subject, names=names, tell=tell)
+    if verdicts and not verdicts[-1].passed and verdicts[-1].check in checks.GUARDS:
+        asked = {verdict.check for verdict in verdicts}
+        not_asked |= {name: f"{verdicts[-1].check} comes first" for name in names if name not in asked}
+    for name in (name for name in checks.ORDER if name in not_asked):
+        typer.echo(f"➖ {name:<10} not run: {not_asked[name]}")
+    return verdicts

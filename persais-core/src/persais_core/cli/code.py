@@ -120,9 +120,9 @@ async def _user(database: Database) -> int:
 
 async def _workshop(project: Path, database: Database) -> Workshop:
     """The parts of a change, for a project that no bot need be running for."""
-    from persais_core import coders
     from persais_core.agents.config import AgentConfigs
     from persais_core.agents.registry import Registry
+    from persais_core.coders.aider import AiderCoder
     from persais_core.deployers.local import LocalDeployer
     from persais_core.forges.local import LocalForge
     from persais_core.git.bare import BareRepository
@@ -135,18 +135,18 @@ async def _workshop(project: Path, database: Database) -> Workshop:
 
     config = _with_model(project)
     box = Sandbox(secrets_present=config.holds_secrets, allow_unsandboxed=config.allow_unsandboxed)
-    models = Models(config, database)
+    models, redactor = Models(config, database), Redactor(config.secrets)
     return Workshop(
         settings=config,
         database=database,
-        ledger=Ledger(database),
+        ledger=Ledger(database, redactor),
         models=models,
         repository=Repository(project),
-        coder=coders.load("aider")(venv=config.coder_venv, box=box),
+        coder=AiderCoder(venv=config.coder_venv, box=box),
         sandbox=box,
         forge=LocalForge(database, BareRepository(project), config.pages_url),
         deployer=LocalDeployer(),
-        redactor=Redactor(config.secrets),
+        redactor=redactor,
         configs=AgentConfigs(database, models, Registry([])),
     )
 

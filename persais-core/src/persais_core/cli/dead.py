@@ -84,12 +84,12 @@ async def _read() -> tuple[list[DeadLetter], Counts]:
         DatabaseError: no bot is running here.
     """
     from persais_core.cli import workplace
-    from persais_core.queue import dead_letters, outbox
+    from persais_core.queue import letters, outbox
 
     async with workplace.database() as database:
         async with database.session() as session:
-            letters = list(await dead_letters.waiting(session, MAX_LETTERS))
-        return letters, await outbox.counts(database)
+            waiting = list(await letters.waiting(session, MAX_LETTERS))
+        return waiting, await outbox.counts(database)
 
 
 async def _act(verb: str, number: int) -> DeadLetter:
@@ -97,12 +97,12 @@ async def _act(verb: str, number: int) -> DeadLetter:
 
     Raises:
         DatabaseError: no bot is running here.
-        DeadLetterError: no such letter waits, or it can only be dropped.
+        LetterError: no such letter waits, or it can only be dropped.
     """
     from persais_core.cli import workplace
-    from persais_core.queue import dead_letters
+    from persais_core.queue import letters
 
-    act: Any = {"retry": dead_letters.retry, "drop": dead_letters.drop}[verb]
+    act: Any = {"retry": letters.retry, "drop": letters.drop}[verb]
     async with workplace.database() as database, database.session() as session:
         letter: DeadLetter = await act(session, number, actor=None)
         return letter

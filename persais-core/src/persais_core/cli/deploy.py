@@ -54,7 +54,9 @@ def deploy(
 
     project = (root.resolve() if root else engine.project_root(Path.cwd())).resolve()
     name, address = _app(project)
-    secrets = _secrets(project)
+    secrets, missing = _secrets(project)
+    if missing and not dry_run:
+        raise errors.SettingsError(_lacking(project, missing))
     commit = _commit(project)
     program = shutil.which(flyctl)
     if program is None and not dry_run:
@@ -62,7 +64,7 @@ def deploy(
     create = Step("make the app", ("apps", "create", name))
     rest = [
         Step(
-            f"give it {len(secrets)} secrets: {', '.join(sorted(secrets))}",
+            f"give it {len(secrets)} secrets: {', '.join(sorted(secrets)) or 'there are none yet'}",
             ("secrets", "import", "--stage", "--app", name),
             "".join(f"{key}={_quoted(value)}\n" for key, value in secrets.items()).encode(),
         ),
@@ -71,7 +73,11 @@ def deploy(
     if dry_run:
         for step in (create, *rest):
             _show(flyctl, step)
+            if missing and step.arguments[0] == "secrets":
+                typer.echo(f"! {len(missing)} more are needed and missing: {', '.join(missing)}")
         typer.echo(f"# then wait until {address}/health answers with {commit[:12]}")
+        if missing:
+            raise errors.SettingsError(_lacking(project, missing))
         return
     assert program is not None
     asyncio.run(_walk(program, project, name, create, rest))
@@ -163,12 +169,8 @@ def _app(project: Path) -> tuple[str, str]:
         ) from error
 
 
-def _secrets(project: Path) -> dict[str, str]:
-    """What the app has to be told, from the project's .env.
-
-    Raises:
-        SettingsError: something that a public bot needs is missing.
-    """
+def _secrets(project: Path) -> tuple[dict[str, str], list[str]]:
+    """What the app has to be told, from the project's .env, and the names of what a public bot needs besides."""
     import dotenv
 
     written = dotenv.dotenv_values(project / ".env")
@@ -176,12 +178,14 @@ def _secrets(project: Path) -> dict[str, str]:
     missing = [name for name in NEEDED if name not in secrets]
     if not {"OPENROUTER_API_KEY", "LLM_BASE_URL"} & set(secrets):
         missing.append("OPENROUTER_API_KEY")
-    if missing:
-        raise errors.SettingsError(
-            f"{project / '.env'} lacks {', '.join(missing)}; a bot at Fly.io has no stand-ins to fall back on, and "
-            "Telegram calls it over a webhook (docs: Run it on Fly.io)"
-        )
-    return secrets
+    return secrets, missing
+
+
+def _lacking(project: Path, missing: list[str]) -> str:
+    return (
+        f"{project / '.env'} lacks {', '.join(missing)}; a bot at Fly.io has no stand-ins to fall back on, and "
+        "Telegram calls it over a webhook (docs: Run it on Fly.io)"
+    )
 
 
 def _commit(project: Path) -> str:
@@ -210,5 +214,7 @@ def _quoted(value: str) -> str:
 
 
 def _show(program: str, step: Step) -> None:
-    shown = shlex.join((Path(program).name, *step.arguments)) + (" < (the secrets)" if step.stdin else "")
+    shown = shlex.join((Path(program).name, *step.arguments)) + (
+        " < (the secrets)" if step.arguments[0] == "secrets" else ""
+    )
     typer.echo(f"# {step.why}\n$ {shown}")

@@ -68,10 +68,11 @@ def dev(
 
 async def _fetch_coder(venv: Path) -> None:
     """Make aider's environment while the chat is already up; a failure is told and tried again at first use."""
-    from persais_core import coders, errors
+    from persais_core import errors
+    from persais_core.coders.aider import AiderCoder
 
     await asyncio.sleep(1)  # the database and the bot come first
     try:
-        await coders.load("aider")(venv=venv).prepare(lambda line: typer.echo(f"Coder: {line}"))
+        await AiderCoder(venv=venv).prepare(lambda line: typer.echo(f"Coder: {line}"))
     except errors.CoderError as error:
         typer.echo(f"Coder: not ready: {error}")

@@ -88,6 +88,6 @@ async def _one(name: str, place: str, patient: Patient) -> list[Finding]:
 
 
 async def _repair(venv: Path) -> None:
-    from persais_core import coders
+    from persais_core.coders.aider import AiderCoder
 
-    await coders.load("aider")(venv=venv).prepare(lambda line: typer.echo(f"Coder: {line}", err=True))
+    await AiderCoder(venv=venv).prepare(lambda line: typer.echo(f"Coder: {line}", err=True))

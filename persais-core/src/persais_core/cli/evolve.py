@@ -32,18 +32,21 @@ MAX_REQUEST_SHOWN = 100  # characters of another change's request
 def evolve(
     request: Annotated[str, typer.Argument(help="What the bot should learn to do, in words.")],
     deploy: Annotated[bool, typer.Option("--deploy", help="Deploy without asking when all checks pass.")] = False,
-    language: Annotated[Language, typer.Option(help="Language of the answers.")] = "en",
+    language: Annotated[
+        Language | None, typer.Option(help="Language of the answers; by default the terminal's.")
+    ] = None,
 ) -> None:
     """Ask the Mechanic for a change and watch it work."""
-    from persais_core import errors
+    from persais_core import errors, settings
     from persais_core.mechanic.agent import MAX_REQUEST
 
     if not request.strip():
         raise errors.ChangeError("say in words what the bot should learn to do")
     if len(request) > MAX_REQUEST:
         raise errors.ChangeError(f"the request has {len(request)} characters, and at most {MAX_REQUEST} are read")
+    spoken = language or settings.terminal_language() or "en"
     try:
-        ended_well = asyncio.run(_evolve(request.strip(), deploy=deploy, language=language))
+        ended_well = asyncio.run(_evolve(request.strip(), deploy=deploy, language=spoken))
     except KeyboardInterrupt:
         typer.echo("\nThe change goes on in the bot; /status there shows it.")
         raise typer.Exit(130) from None
@@ -54,12 +57,11 @@ async def _evolve(request: str, *, deploy: bool, language: Language) -> bool:
     """Open the change, follow it to its end, and say whether it was deployed, or was a question and got its answer."""
     from persais_core.cli import workplace
     from persais_core.domain.chats import Lane
-    from persais_core.mechanic.ledger import Ledger
 
     async with workplace.database() as database:
         user = await workplace.owner(database, language)
         await _require_chat(user)
-        ledger = Ledger(database)
+        ledger = workplace.ledger(database)
         for line in also_open([change for change in await ledger.open_changes() if change.user_id == user.id]):
             typer.echo(line)
         change = await ledger.open(lane=Lane(chat_id=user.id), user=user, request=request, turn_id=None)
@@ -69,7 +71,7 @@ async def _evolve(request: str, *, deploy: bool, language: Language) -> bool:
 def also_open(changes: Sequence[Change]) -> list[str]:
     """What is said of changes that are not over when another one is asked for, a line each and one of advice."""
     from persais_core import texts
-    from persais_core.mechanic import approve
+    from persais_core.mechanic import approvals
 
     if not changes:
         return []
@@ -77,7 +79,7 @@ def also_open(changes: Sequence[Change]) -> list[str]:
     for change in changes:
         request = " ".join(change.request.split())
         short = request if len(request) <= MAX_REQUEST_SHOWN else f"{request[:MAX_REQUEST_SHOWN]}…"
-        waits = change.is_asking or change.state in approve.WORKS_IN["abort"]
+        waits = change.is_asking or approvals.waits_in(change.state)
         lines.append(texts.printable(f"Open: change {change.id}, {'waits for you' if waits else 'at work'}: {short}"))
     return [*lines, "This becomes a change of its own; to correct one of those, say so in the chat."]
 
@@ -147,7 +149,7 @@ async def _follow(database: Database, ledger: Ledger, change: Change, user: User
 async def _decide(database: Database, ledger: Ledger, change: Change, user: User, *, deploy: bool) -> bool:
     """Tap [Deploy] or [Abort], as the person at the terminal wants; returns False where nobody answers."""
     from persais_core.domain.chats import Lane
-    from persais_core.mechanic import approve
+    from persais_core.mechanic import approvals
 
     typer.echo(f"  {change.pull_request_url}")
     try:
@@ -156,6 +158,6 @@ async def _decide(database: Database, ledger: Ledger, change: Change, user: User
         typer.echo(f"\n  Nobody answered, so nothing is decided: change {change.id} waits, with its card in the chat.")
         return False
     data = change.buttons["deploy" if yes else "abort"]
-    answer = await approve.press(database, ledger, user=user, lane=Lane(chat_id=user.id), data=data)
+    answer = await approvals.redeem(database, ledger, user=user, lane=Lane(chat_id=user.id), data=data)
     typer.echo(f"  {answer.note}")
     return True

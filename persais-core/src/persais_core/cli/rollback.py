@@ -51,21 +51,20 @@ async def _rollback(what: str, *, yes: bool) -> None:
     """
     from persais_core.cli import workplace
     from persais_core.mechanic import rollback
-    from persais_core.mechanic.ledger import Ledger
-    from persais_core.queue import jobs
+    from persais_core.queue import jobs, locks
 
     async with workplace.database() as database:
         await workplace.require_bot(database)
         user = await workplace.owner(database, "en")
         noted = await _newest_entry(database)
-        change = rollback.find(await Ledger(database).deployed(), what)
+        change = rollback.find(await workplace.ledger(database).deployed(), what)
         typer.echo(_named(change))
         if not yes and not await asyncio.to_thread(typer.confirm, "Take it back?"):
             typer.echo("Nothing was changed.")
             raise typer.Exit(1)
         async with database.session() as session:
             await jobs.defer(
-                session, "rollback", lock="rollback", what=str(change.id), user=user.id, chat=user.id, topic=0
+                session, "rollback", lock=locks.ROLLBACK, what=str(change.id), user=user.id, chat=user.id, topic=0
             )
         await _follow(database, change, noted)
 
@@ -120,7 +119,7 @@ async def _entry(database: Database, change: Change, noted: int) -> AuditEntry |
 
     from persais_core.db.tables.people import AuditEntry
 
-    mine = (col(AuditEntry.action) == "rolled back", col(AuditEntry.subject) == f"change {change.id}")
+    mine = (col(AuditEntry.action) == "rolled back", col(AuditEntry.subject) == change.subject)
     async with database.session() as session:
         found = await session.execute(select(AuditEntry).where(col(AuditEntry.id) > noted, *mine).limit(1))
         return found.scalar_one_or_none()

@@ -10,7 +10,7 @@ import typer
 from persais_core.cli import new, workplace
 
 if TYPE_CHECKING:
-    from persais_core.domain.changes import Part
+    from persais_core.domain.plans import Part
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Make an agent, tool, schema or feature from the templates."

@@ -18,6 +18,7 @@ from persais_core import errors
 if TYPE_CHECKING:
     from persais_core.db.engine import Database
     from persais_core.domain.chats import Language, User
+    from persais_core.mechanic.ledger import Ledger
     from persais_core.settings import Settings
     from persais_core.supervisor import Desk, DeskKeys
 
@@ -123,7 +124,7 @@ def desk(url: str, keys: DeskKeys, state: Path) -> Desk:
     from persais_core.emulators.telegram import TelegramEmulator
     from persais_core.supervisor import Desk
 
-    emulator = TelegramEmulator(token=keys.token, client_key=keys.chat, state=state)
+    emulator = TelegramEmulator(token=keys.token, client_key=keys.chat, state=state, local_name=_own_name())
     model = OfflineModel(key=keys.model)
     return Desk(
         url=url,
@@ -133,6 +134,23 @@ def desk(url: str, keys: DeskKeys, state: Path) -> Desk:
         routes=[*emulator.routes, *model.routes],
         aclose=emulator.aclose,
     )
+
+
+def _own_name() -> str:
+    """How the person at this computer is called: in git, else in their account; empty where neither says."""
+    import os
+    import pwd
+
+    import pygit2
+
+    with contextlib.suppress(OSError, KeyError):
+        if name := (pygit2.Config.get_global_config()["user.name"] or "").strip():
+            return name
+    with contextlib.suppress(KeyError):
+        account = pwd.getpwuid(os.geteuid())
+        if account.pw_uid != 0:  # root is nobody's name
+            return account.pw_gecos.partition(",")[0].strip() or account.pw_name
+    return ""
 
 
 def database_url(config: Settings) -> str:
@@ -178,6 +196,15 @@ async def database() -> AsyncIterator[Database]:
         await opened.close()
 
 
+def ledger(database: Database) -> Ledger:
+    """The changes of the bot that runs here."""
+    from persais_core import settings
+    from persais_core.mechanic.ledger import Ledger
+    from persais_core.security.redact import Redactor
+
+    return Ledger(database, Redactor(settings.load().secrets))
+
+
 async def owner(database: Database, language: Language) -> User:
     """The admin in whose name a command acts.
 
@@ -189,14 +216,13 @@ async def owner(database: Database, language: Language) -> User:
 
     from persais_core import settings
     from persais_core.db.tables.people import Person
-    from persais_core.domain.chats import User
-    from persais_core.emulators.telegram.client import OWNER
+    from persais_core.domain.chats import LOCAL_PERSON, User
 
     config = settings.load()
     async with database.session() as session:
         owners = await session.execute(select(col(Person.id)).where(col(Person.is_owner)).order_by(col(Person.id)))
         known = owners.scalars().first()
-    number = known or min(config.admin_user_ids, default=None) or (None if config.telegram_bot_token else OWNER)
+    number = known or min(config.admin_user_ids, default=None) or (None if config.telegram_bot_token else LOCAL_PERSON)
     if number is None:
         raise errors.SettingsError("this bot has no owner yet: send it /claim and the code from its terminal first")
     return User(id=number, language=language, is_admin=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from persais_core import errors, settings, sockets
+from persais_core.domain.chats import LOCAL_PERSON
 from persais_core.supervisor import home
 from persais_core.supervisor.deploying import Deploying
 from persais_core.supervisor.desk import Desk, DeskKeys, keys_of, served
@@ -22,8 +23,6 @@ from persais_core.supervisor.releases import Pace, Releases
 from persais_core.supervisor.serving import Serving
 
 __all__ = ["Desk", "DeskKeys", "Supervisor"]
-
-EMULATED_USER = 1000001  # the person on the chat page; see emulators.telegram
 
 
 class Supervisor:
@@ -89,6 +88,7 @@ class Supervisor:
                     public=public,
                     stop=self._stop,
                     pace=pace,
+                    tell=self._tell,
                 )
                 serving = Serving(releases, url, pace=pace, tell=self._tell, stop=self._stop)
                 stack.push_async_callback(serving.end)
@@ -122,7 +122,7 @@ class Supervisor:
         if config.telegram_bot_token is None:
             values |= {"TELEGRAM_BOT_TOKEN": desk.token, "TELEGRAM_API_URL": desk.url}
             if not config.admin_user_ids:
-                values["ADMIN_USER_IDS"] = str(EMULATED_USER)
+                values["ADMIN_USER_IDS"] = str(LOCAL_PERSON)
         if config.model_url is None:
             values |= {"LLM_BASE_URL": f"{desk.url}/v1", "LLM_API_KEY": desk.model_key}
             values |= dict.fromkeys(("DEFAULT_MODEL", "CLASSIFIER_MODEL", "CODER_MODEL"), "offline")

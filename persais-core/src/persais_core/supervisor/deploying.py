@@ -20,7 +20,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from persais_core import errors
-from persais_core.deployers.deployments import Deployments
+from persais_core.queue.deployments import Deployments
 from persais_core.supervisor.releases import AbsentError, Pace, Releases, StoppedError
 from persais_core.supervisor.serving import Serving
 from persais_core.supervisor.watch import Watch, changed_agents

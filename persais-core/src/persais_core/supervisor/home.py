@@ -14,6 +14,7 @@ from persais_core import errors
 from persais_core.db import core_migrations
 from persais_core.db.embedded import EmbeddedPostgres
 from persais_core.settings import Settings
+from persais_core.supervisor import patience
 
 
 @contextlib.contextmanager
@@ -83,11 +84,13 @@ async def database(config: Settings, tell: Callable[[str], None]) -> AsyncIterat
     url = config.database_direct_url or config.database_url
     embedded = None
     if url is None:
-        embedded = EmbeddedPostgres(config.persais_home / "pg")
-        tell("Database: starting the embedded Postgres...")
+        embedded = EmbeddedPostgres(config.persais_home / "pg", tell=lambda line: tell(f"Database: {line}"))
+        is_new = not embedded.data_dir.exists()
+        tell(f"Database: {'making and starting' if is_new else 'starting'} the embedded Postgres...")
     address = await asyncio.to_thread(embedded.start) if embedded else url.get_secret_value() if url else ""
     try:
-        await asyncio.to_thread(core_migrations.prepare, address)
+        async with patience.told(tell, "Database: bringing the framework's tables up to date..."):
+            await asyncio.to_thread(core_migrations.prepare, address)
         yield Database(address, embedded)
     finally:
         if embedded:

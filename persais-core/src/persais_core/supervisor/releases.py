@@ -25,6 +25,7 @@ from persais_core import errors, sockets
 from persais_core.git import remote as git_remote
 from persais_core.git.repository import Repository
 from persais_core.settings import Settings
+from persais_core.supervisor import patience
 
 SERVE = (sys.executable, "-P", "-m", "persais_core", "serve")
 STOP_WITHIN = 30.0  # seconds a release has to finish what it began
@@ -135,6 +136,7 @@ class Releases:
         public: the socket on which whichever is active answers the world.
         stop: set when nothing is worth waiting for any more.
         pace: how long a release may take.
+        tell: prints one line for the person at the terminal.
         program: what is started, with the options of `persais serve`.
     """
 
@@ -147,11 +149,12 @@ class Releases:
         public: socket.socket,
         stop: asyncio.Event,
         pace: Pace,
+        tell: Callable[[str], None],
         program: Sequence[str] = SERVE,
     ) -> None:
         self._home, self._far = config.persais_home, git_remote.configured(config)
         self._project, self._environment, self._public, self._stop = project, environment, public, stop
-        self._pace, self._program = pace, program
+        self._pace, self._tell, self._program = pace, tell, program
         # Nothing is ever written to it: its end tells a release that we are gone, however we went.
         self._leash = os.pipe()
 
@@ -176,7 +179,9 @@ class Releases:
             AbsentError: it cannot be fetched.
             StoppedError: there was no time to see.
         """
-        release = await self._start(commit, await self._exported(commit), safe)
+        async with patience.told(self._tell, f"Bot: taking the files of {commit[:12]} out of the repository..."):
+            folder = await self._exported(commit)
+        release = await self._start(commit, folder, safe)
         try:
             await self._until(
                 release,
@@ -249,6 +254,7 @@ class Releases:
         """Ask a release for its health until it says what is wanted."""
         deadline = time.monotonic() + seconds
         last = "it did not answer"
+        steps = patience.Steps(self._tell)
         async with _asking() as client:
             while time.monotonic() < deadline and not self._stop.is_set():
                 if release.died:
@@ -266,6 +272,7 @@ class Releases:
                     said = str(document.get("checks", {}).get("release", "it says that it is failing"))
                     raise errors.DeployError(said) if document.get("fails_alone", True) else SurroundingsError(said)
                 last = str(document.get("checks", last))
+                steps.look(f"Bot: {_doing(document)}...")
                 await asyncio.sleep(0.05)
         if self._stop.is_set():
             raise StoppedError(f"the bot was stopped before it could {what}")
@@ -277,6 +284,15 @@ class Releases:
         for folder in sorted(folders, key=lambda f: f.stat().st_mtime)[:-KEPT_RELEASES]:
             if folder.name != current.commit[:12]:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _doing(document: dict[str, Any]) -> str:
+    """What a release that was begun does now, by what it says of its health."""
+    if not document:
+        return "loading the program"
+    if document.get("status") == "starting":
+        return "opening the database, bringing its tables up to date and loading the agents"
+    return "taking over"
 
 
 def _asking() -> httpx.AsyncClient:

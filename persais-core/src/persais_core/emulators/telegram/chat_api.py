@@ -19,11 +19,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from persais_core.domain.chats import Value
+from persais_core.domain.chats import LOCAL_PERSON, Value
 from persais_core.emulators.telegram import delivery, door, refusals, store, streams, views, wording
 from persais_core.emulators.telegram.values import ChatEvent, History
 
-OWNER = 1000001  # the person a newcomer is
 PAGE = 200  # messages told at once
 MAX_SEND = 1_000_000  # characters, before they are split into messages
 
@@ -40,7 +39,7 @@ _SAMPLES = {
 class Speaker(Value):
     """Who speaks; a bare number in the call is read as the id alone."""
 
-    id: int = Field(default=OWNER, gt=0, lt=2**52)
+    id: int = Field(default=LOCAL_PERSON, gt=0, lt=2**52)
     name: str | None = Field(default=None, max_length=64)
 
 
@@ -58,6 +57,7 @@ class _Press(Value):
 
 class _Language(Value):
     language_code: str = Field(max_length=35, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    is_guess: bool = False
     user: Speaker = Speaker()
 
 
@@ -71,12 +71,20 @@ class ChatApi:
     Args:
         key: the client key all calls must carry.
         name: the bot's name, for the header of the page.
+        local_name: of the person at this computer, as long as no client tells another; empty where it is not known.
     """
 
     def __init__(
-        self, *, key: str, name: str, memory: store.Store, stream: streams.Streams, way: delivery.Delivery
+        self,
+        *,
+        key: str,
+        name: str,
+        local_name: str,
+        memory: store.Store,
+        stream: streams.Streams,
+        way: delivery.Delivery,
     ) -> None:
-        self._key, self._name = key, name
+        self._key, self._name, self._local_name = key, name, local_name
         self._memory, self._streams, self._delivery = memory, stream, way
 
     def guarded(self, endpoint: Endpoint) -> Endpoint:
@@ -101,7 +109,7 @@ class ChatApi:
         texts = wording.split(wording.clean(said.text.replace("\r\n", "\n")).strip())
         if not texts and not said.attachment:
             raise HTTPException(400, "empty: write something first")
-        person = self._memory.meet(said.user.id, name=said.user.name)
+        person = self._meet(said.user)
         contents: list[dict[str, Any]] = [_marked("text", "entities", text) for text in texts]
         if said.attachment:
             caption = texts[0] if texts and wording.units(texts[0]) <= wording.MAX_CAPTION else ""
@@ -122,7 +130,7 @@ class ChatApi:
     async def press(self, request: Request) -> Response:
         """Tap a button; an error answer when the message or the button is not there any more."""
         tapped = await _body(request, _Press)
-        person = self._memory.meet(tapped.user.id, name=tapped.user.name)
+        person = self._meet(tapped.user)
         message = self._memory.message(person.id, tapped.message_id)
         if message is None:
             raise HTTPException(404, "gone: the message is not there any more")
@@ -140,15 +148,24 @@ class ChatApi:
         return JSONResponse({"callback_id": callback_id, "revision": self._memory.note("revision")})
 
     async def language(self, request: Request) -> Response:
-        """Set the language a person's client tells the bot."""
+        """Set the language a person's client tells the bot; a guess does not change one that was set before.
+
+        A person has one language, whatever many windows they have open: all are told, and the answer says which it is.
+        """
         wanted = await _body(request, _Language)
-        person = self._memory.meet(wanted.user.id, name=wanted.user.name, language=wanted.language_code)
-        self._streams.publish(person.id, ChatEvent(kind="commands", commands=views.commands(self._memory, person.id)))
+        known = self._memory.person(wanted.user.id)
+        is_kept = wanted.is_guess and known is not None and known.language != ""
+        person = self._meet(wanted.user, language=None if is_kept else wanted.language_code)
+        if not is_kept:
+            event = ChatEvent(
+                kind="commands", commands=views.commands(self._memory, person.id), language=person.language
+            )
+            self._streams.publish(person.id, event)
         return JSONResponse({"language_code": person.language})
 
     async def history(self, request: Request) -> Response:
         """Messages of a chat, oldest first: the newest, or those before `?before=`."""
-        user_id = _number(request, "user", OWNER)
+        user_id = _number(request, "user", LOCAL_PERSON)
         found, has_earlier = self._memory.messages(
             user_id,
             limit=min(max(_number(request, "limit", PAGE), 1), PAGE),
@@ -159,7 +176,7 @@ class ChatApi:
 
     async def events(self, request: Request) -> Response:
         """The stream of a chat; the first event carries the chat as it stands."""
-        user_id = _number(request, "user", OWNER)
+        user_id = _number(request, "user", LOCAL_PERSON)
         stream = self._streams.follow(
             user_id, picture=lambda: self._picture(user_id), is_online=lambda: self._delivery.is_bot_listening
         )
@@ -176,6 +193,13 @@ class ChatApi:
             found.content, media_type="application/octet-stream", headers={"Content-Disposition": disposition}
         )
 
+    def _meet(self, speaker: Speaker, *, language: str | None = None) -> store.Person:
+        """Note who speaks; the person at this computer has a name before any client tells one."""
+        known, name = self._memory.person(speaker.id), speaker.name
+        if not name and speaker.id == LOCAL_PERSON and not (known and known.name):
+            name = self._local_name
+        return self._memory.meet(speaker.id, name=name, language=language)
+
     def _picture(self, user_id: int) -> ChatEvent:
         found, has_earlier = self._memory.messages(user_id, limit=PAGE)
         return ChatEvent(
@@ -183,6 +207,7 @@ class ChatApi:
             messages=tuple(views.message(item, self._memory) for item in found),
             has_earlier=has_earlier,
             commands=views.commands(self._memory, user_id),
+            language=person.language if (person := self._memory.person(user_id)) else "",
             answers=tuple(views.answer(key, item) for key, item in self._memory.answers(user_id).items()),
             bot=self._name,
             online=self._delivery.is_bot_listening,

@@ -15,10 +15,9 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from persais_core import errors
-from persais_core.domain.chats import Button
+from persais_core.domain.chats import LOCAL_PERSON, Button
 from persais_core.emulators.telegram.values import ChatEvent, ChatMessage, History, PressAnswer
 
-OWNER = 1000001  # the person a newcomer is
 CALL_TIMEOUT = 15.0  # seconds
 SILENCE = 45.0  # seconds without a ping after which a stream is taken for dead
 RETRIES = 40  # times a lost stream is opened again, `RETRY_PAUSE` apart
@@ -60,14 +59,22 @@ class ChatClient:
         user: id of the person and of their private chat.
         name: as the bot sees it; None leaves it as it is.
         language: IETF tag told to the bot before the first word; None leaves it as it is.
+        is_guess: the language only counts where the person has none yet.
     """
 
     def __init__(
-        self, base_url: str, key: str, user: int = OWNER, name: str | None = "You", language: str | None = "en"
+        self,
+        base_url: str,
+        key: str,
+        user: int = LOCAL_PERSON,
+        name: str | None = None,
+        language: str | None = "en",
+        *,
+        is_guess: bool = False,
     ) -> None:
         self.base_url, self.user = base_url.rstrip("/"), user
         self._speaker = {"id": user, "name": name}
-        self._language = language
+        self._language, self._is_guess = language, is_guess
         self._since = 0
         self._http = httpx.AsyncClient(
             base_url=self.base_url, headers={"X-Chat-Key": key}, timeout=CALL_TIMEOUT, trust_env=False
@@ -124,10 +131,14 @@ class ChatClient:
         self._since = int(answer["revision"])
         return str(answer["callback_id"])
 
-    async def set_language(self, code: str) -> None:
-        """Tell the bot another language from now on (IETF tag)."""
+    async def set_language(self, code: str, *, is_guess: bool = False) -> None:
+        """Tell the bot another language from now on (IETF tag).
+
+        Args:
+            is_guess: it only counts where the person has none yet.
+        """
         self._language = None
-        await self._call("POST", "language", {"language_code": code, "user": self._speaker})
+        await self._call("POST", "language", {"language_code": code, "user": self._speaker, "is_guess": is_guess})
 
     async def history(self, *, before: int | None = None) -> tuple[ChatMessage, ...]:
         """The newest messages of the chat (200 at most), oldest first; or those before a message id."""
@@ -231,7 +242,7 @@ class ChatClient:
 
     async def _tell_language(self) -> None:
         if self._language is not None:
-            await self.set_language(self._language)
+            await self.set_language(self._language, is_guess=self._is_guess)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:

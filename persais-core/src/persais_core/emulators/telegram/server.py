@@ -30,12 +30,15 @@ class TelegramEmulator:
         client_key: what pages, terminals and tests must know.
         state: SQLite file; None keeps everything in memory.
         name: of the bot, shown on the page.
+        local_name: of the person at this computer; empty where it is not known.
 
     Raises:
         ChatStateError: the state file cannot be used.
     """
 
-    def __init__(self, *, token: str, client_key: str, state: Path | None, name: str = "Persais") -> None:
+    def __init__(
+        self, *, token: str, client_key: str, state: Path | None, name: str = "Persais", local_name: str = ""
+    ) -> None:
         self._memory = store.Store(state)
         self._streams = streams.Streams()
         self._delivery = delivery.Delivery(self._memory)
@@ -43,7 +46,12 @@ class TelegramEmulator:
             token=token, name=name, memory=self._memory, stream=self._streams, way=self._delivery
         )
         people = chat_api.ChatApi(
-            key=client_key, name=name, memory=self._memory, stream=self._streams, way=self._delivery
+            key=client_key,
+            name=name,
+            local_name=local_name,
+            memory=self._memory,
+            stream=self._streams,
+            way=self._delivery,
         )
         guard = [Middleware(door.Door)]
         self.routes: Sequence[BaseRoute] = [

@@ -38,7 +38,12 @@ create table if not exists notes(name text primary key, body text not null);
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who has written to the bot; the id of the private chat is the person's."""
+    """Somebody who has written to the bot; the id of the private chat is the person's.
+
+    Args:
+        name: empty where none was told.
+        language: IETF tag; empty where none was told.
+    """
 
     id: int
     name: str
@@ -116,7 +121,7 @@ class Store:
 
     def meet(self, user_id: int, *, name: str | None = None, language: str | None = None) -> Person:
         """Note a person, with what is new about them."""
-        known = self.person(user_id) or Person(user_id, "You", "en")
+        known = self.person(user_id) or Person(user_id, "", "")
         person = Person(user_id, name or known.name, language or known.language)
         with self._db:
             self._db.execute(

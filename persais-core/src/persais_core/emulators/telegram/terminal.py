@@ -42,19 +42,21 @@ AT_WORK = re.compile(r"^(⏳|🤔.*(\.\.\.|…)$)", re.MULTILINE)
 """How a line begins that the bot will replace when it is done; in every language."""
 
 
-async def talk(url: str, key: str) -> None:
+async def talk(url: str, key: str, *, language: str | None = None, guess: str | None = None) -> None:
     """Hold a conversation between standard input and the bot, until the input ends.
 
     Args:
         url: base URL of the chat.
         key: its client key.
+        language: IETF tag of what the bot is to speak from now on; None leaves it as it is.
+        guess: the same where the person has no language yet.
 
     Raises:
         ChatUnreachableError: nothing answers, or no longer.
         ChatRefusedError: the key is wrong.
     """
     is_terminal = sys.stdin.isatty()
-    async with client.ChatClient(url, key, name=None, language=None) as person:
+    async with client.ChatClient(url, key, language=language or guess, is_guess=language is None) as person:
         screen = _Screen(Console(highlight=False, soft_wrap=not is_terminal))
         listening = asyncio.create_task(_listen(person, screen, shown_before=SHOWN_BEFORE if is_terminal else 0))
         try:
@@ -164,6 +166,7 @@ class _Screen:
     _is_typing: bool = False
     _has_answered: bool = False
     _at_work: set[int] = field(default_factory=set)  # messages of this turn that say that something is under way
+    _edited: tuple[int, tuple[str, ...]] = (0, ())  # the last message that was edited, and what was new in it
 
     @property
     def is_at_work(self) -> bool:
@@ -179,6 +182,7 @@ class _Screen:
         """Note that the person spoke: from here on the bot's signs are answers."""
         self._has_answered = self._is_typing = False
         self._at_work.clear()
+        self._edited = (0, ())
         self._sign.clear()
 
     async def until_quiet(self) -> bool:
@@ -253,6 +257,12 @@ class _Screen:
             lines = [line for line in lines if line.plain.strip() and line.plain not in known] or (
                 [Text("… ").append_text(lines[-1])] if message.buttons else []
             )
+            # What becomes of a change is written into each message about it, and is news once.
+            news = tuple(line.plain for line in lines)
+            other, told = self._edited
+            if news == told and other != message.id and not message.buttons:
+                return
+            self._edited = (message.id, news)
         mark = "✎ " if before is not None else "● " if message.from_bot else "> "
         if lines:
             self.console.print(Text.assemble((mark, "cyan"), Text("\n").join(lines)))
@@ -281,6 +291,9 @@ _STYLES = {
     "bot_command": "blue",
 }
 
+_DIFF = (("+++", "bold"), ("---", "bold"), ("+", "green"), ("-", "red"), ("@@", "cyan"))
+"""How a line of a diff begins, and its style; the first that fits."""
+
 
 def formatted(message: ChatMessage) -> Text:
     """The text of a message with its entities as terminal styles; a link shows its address behind its words."""
@@ -295,8 +308,19 @@ def formatted(message: ChatMessage) -> Text:
         part = units[2 * start : 2 * end].decode("utf-16-le", "replace")
         part = "".join(char for char in part if char in "\n\t" or char.isprintable() or char == "\u200d")
         around = [item for item in message.entities if item.offset <= start and item.offset + item.length >= end]
-        made.append(part, style=" ".join(_STYLES[item.type] for item in around if item.type in _STYLES))
+        if any(item.type == "pre" and item.language == "diff" for item in around):
+            made.append_text(_diff(part))
+        else:
+            made.append(part, style=" ".join(_STYLES[item.type] for item in around if item.type in _STYLES))
         for item in around:
             if item.type == "text_link" and item.url and item.offset + item.length == end:
                 made.append(f" <{item.url}>", style="dim")
     return made
+
+
+def _diff(lines: str) -> Text:
+    """Lines of a diff, coloured as git does."""
+    made = [
+        Text(line, next((style for sign, style in _DIFF if line.startswith(sign)), "")) for line in lines.split("\n")
+    ]
+    return Text("\n").join(made)

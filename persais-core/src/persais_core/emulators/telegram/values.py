@@ -91,6 +91,8 @@ class ChatEvent(Value):
         messages: of `reset`, oldest first.
         has_earlier: of `reset`: whether the history goes further back.
         commands: of `reset` and `commands`.
+        language: of `reset` and of a `commands` that a change of it brings: the person's, an IETF tag; empty where
+            none is known.
         answers: of `reset`: to the latest taps.
         answer: of `answer`.
         bot: of `reset`: the bot's name.
@@ -103,6 +105,7 @@ class ChatEvent(Value):
     messages: tuple[ChatMessage, ...] = ()
     has_earlier: bool = False
     commands: tuple[MenuCommand, ...] = ()
+    language: str = ""
     answers: tuple[PressAnswer, ...] = ()
     answer: PressAnswer | None = None
     bot: str = ""

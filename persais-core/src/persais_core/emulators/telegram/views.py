@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from persais_core.domain.chats import Button
+from persais_core.domain.chats import LOCAL_PERSON, Button
 from persais_core.emulators.telegram import store
 from persais_core.emulators.telegram.values import Attachment, ChatMessage, Entity, MenuCommand, PressAnswer
+
+_NAMELESS = {"en": ("Owner", "Guest"), "ru": ("Владелец", "Гость")}
+"""What those are called who have no name: the person at this computer, and others. It is said to and about them."""
 
 
 def chat(person: store.Person) -> dict[str, Any]:
     """The private chat with a person, for the bot."""
-    return {"id": person.id, "first_name": person.name, "type": "private"}
+    return {"id": person.id, "first_name": _name(person), "type": "private"}
 
 
 def user(person: store.Person) -> dict[str, Any]:
     """A person, for the bot."""
-    return {"id": person.id, "is_bot": False, "first_name": person.name, "language_code": person.language}
+    language = person.language or "en"
+    return {"id": person.id, "is_bot": False, "first_name": _name(person), "language_code": language}
 
 
 def file(stored: store.StoredFile) -> dict[str, Any]:
@@ -75,12 +79,17 @@ def scope(kind: str, chat_id: int | None = None) -> str:
 def commands(memory: store.Store, user_id: int) -> tuple[MenuCommand, ...]:
     """The command menu a person sees: the narrowest scope that has one, in their language or in none."""
     person = memory.person(user_id)
-    language = person.language.split("-")[0] if person else "en"
+    language = (person.language if person else "").split("-")[0] or "en"
     for key in (scope("chat", user_id), scope("all_private_chats"), scope("default")):
         for code in (language, ""):
             if found := memory.commands(key, code):
                 return tuple(MenuCommand(command=item["command"], description=item["description"]) for item in found)
     return ()
+
+
+def _name(person: store.Person) -> str:
+    owner, guest = _NAMELESS["ru" if person.language.lower().startswith("ru") else "en"]
+    return person.name or (owner if person.id == LOCAL_PERSON else guest)
 
 
 def _attachment(body: Mapping[str, Any], memory: store.Store) -> Attachment | None:

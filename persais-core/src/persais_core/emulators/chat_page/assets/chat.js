@@ -71,7 +71,7 @@ function on(event) {
     edit: () => keepEnd(() => put(event.message)),
     delete: () => keepEnd(() => remove(event.message_id)),
     typing: startTyping,
-    commands: () => { commands = event.commands ?? []; updateMenu(); },
+    commands: () => { commands = event.commands ?? []; updateMenu(); follow(event.language); },
     answer: () => answered(event.answer),
     presence: () => { isBotThere = event.online ?? false; showStatus(); },
   };
@@ -106,6 +106,7 @@ function reset(event) {
   });
   showStatus();
   updateMenu();
+  follow(event.language);
 }
 
 function put(message) {
@@ -557,7 +558,16 @@ function showWords() {
   showStatus();
 }
 
-const tellLanguage = () => call("language", { language_code: language() }).catch(() => {});
+// The person has one language in all windows: what this browser prefers only counts where none is known yet.
+const tellLanguage = (isGuess) =>
+  call("language", { language_code: language(), is_guess: isGuess }).catch(() => {});
+
+function follow(code) {
+  const wanted = code?.toLowerCase().split("-")[0];
+  if (!wanted || wanted === language()) return;
+  speak(wanted);
+  keepEnd(showWords);
+}
 
 // --- start -----------------------------------------------------------------------------------------------------------
 
@@ -581,7 +591,7 @@ by("languages").addEventListener("click", (event) => {
   if (!wanted) return;
   speak(wanted);
   keepEnd(showWords);
-  tellLanguage();
+  tellLanguage(false);
 });
 by("earlier").addEventListener("click", showEarlier);
 by("jump").addEventListener("click", () => {
@@ -596,6 +606,6 @@ new ResizeObserver(() => { if (wasAtEnd) toEnd(); }).observe(scroller);
 
 showWords();
 fit();
-tellLanguage();
+tellLanguage(true);
 connect();
 if (matchMedia("(hover: hover)").matches) text.focus();
