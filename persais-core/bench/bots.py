@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 
 import httpx
 
-from persais_core.emulators.telegram.client import OWNER
+from persais_core.domain.chats import LOCAL_PERSON
 from persais_core.testing import live
 
 CORE = Path(__file__).resolve().parent.parent
@@ -72,7 +72,7 @@ class Bot(Generic[A]):
             "DATABASE_URL": self.database,
             "TELEGRAM_BOT_TOKEN": self.stand_ins.token,
             "TELEGRAM_API_URL": self.stand_ins.url,
-            "ADMIN_USER_IDS": str(OWNER),
+            "ADMIN_USER_IDS": str(LOCAL_PERSON),
             "LLM_BASE_URL": f"{self.stand_ins.url}/v1",
             "LLM_API_KEY": self.stand_ins.key,
             "DEFAULT_MODEL": "instant",

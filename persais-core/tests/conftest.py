@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from local_telegram import CLIENT_KEY, TOKEN
 from persais_core.channels.telegram.send import TelegramChannel
 from persais_core.db import agent_role, core_migrations
 from persais_core.db.engine import Database
@@ -15,8 +17,6 @@ from persais_core.emulators.telegram import ChatClient, TelegramEmulator
 from persais_core.emulators.telegram.serving import served
 from persais_core.testing import postgres
 from scripted_openai import ScriptedOpenAI, says
-
-TOKEN, CLIENT_KEY = "77:LOCAL-BOT", "client-key"
 
 
 @pytest.fixture(scope="session")
@@ -79,12 +79,25 @@ def empty_url(server_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-async def database(core_url: str) -> AsyncIterator[Database]:
-    made = Database(core_url)
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    made = Database(url)
     await made.open()
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def database(core_url: str) -> AsyncIterator[Database]:
+    async with opened(core_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def own_database(own_url: str) -> AsyncIterator[Database]:
+    """The database of `own_url`."""
+    async with opened(own_url) as made:
+        yield made
 
 
 @pytest.fixture

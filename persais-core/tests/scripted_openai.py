@@ -36,9 +36,9 @@ def calls(tool: str, **arguments: Any) -> Answer:
     return _completion(message, {})
 
 
-def fails(status: int) -> Answer:
+def fails(status: int, message: str = f"scripted failure of {KEY}") -> Answer:
     """An error in OpenAI's shape that may be tried again at once."""
-    body = {"error": {"message": f"scripted failure of {KEY}", "type": "scripted", "code": str(status)}}
+    body = {"error": {"message": message, "type": "scripted", "code": str(status)}}
     return lambda _: JSONResponse(body, status, headers={"retry-after-ms": "1"})
 
 

@@ -40,11 +40,18 @@ def metadata(tables: Mapping[str, Sequence[Any]]) -> MetaData:
     return made
 
 
-def migration(url: str, wanted: Schema, *, droppable: Sequence[str] = (), tag: str = TAG) -> Migration:
+def migration(
+    url: str,
+    wanted: Schema,
+    *,
+    droppable: Sequence[str] = (),
+    renames: Sequence[app_steps.Rename] = (),
+    tag: str = TAG,
+) -> Migration:
     """The way from the tables of a database to a schema."""
     with psycopg.connect(url) as connection:
         now = app_schema.observe(connection)
-    return app_sql.write(app_steps.difference(now, wanted, droppable=droppable), tag=tag)
+    return app_sql.write(app_steps.difference(now, wanted, droppable=droppable, renames=renames), tag=tag)
 
 
 def make(url: str, wanted: Schema) -> None:

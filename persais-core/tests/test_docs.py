@@ -7,18 +7,22 @@ import importlib
 import re
 import tomllib
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import typer
 import yaml
 
 from persais_core import checks, cli, settings
+from persais_core.channels.base import Channel
 from persais_core.coders.aider import environment
-from persais_core.domain import examples, names
+from persais_core.coders.base import Coder
+from persais_core.deployers.base import Deployer
+from persais_core.domain import examples, first_turns, names
 from persais_core.emulators.telegram import terminal
-from persais_core.mechanic import graph, preview
-from persais_core.orchestrator import first_turns
-from persais_core.supervisor import releases, serving, watch
+from persais_core.forges.base import Forge
+from persais_core.mechanic import preview, rounds
+from persais_core.supervisor import releases, serving
 
 CORE = Path(__file__).resolve().parents[1]
 ROOT = CORE.parent
@@ -34,22 +38,22 @@ ROW = re.compile(r"^\| (?P<first>[^|]+?) \|", re.MULTILINE)
 WATCHED = f"{settings.Settings.model_fields['watch_seconds'].default / 60:g} minutes"
 FACTS = {
     "changes": (
-        f"There are {graph.MAX_ROUNDS} rounds at most",
+        f"There are {rounds.MAX_ROUNDS} rounds at most",
         f"watched for {WATCHED}",
         f"within {releases.Pace.healthy:g} seconds",
         f"below {releases.MEMORY_CAP} MB",
-        f"breaks in {watch.BROKEN_TURNS} of its first {first_turns.COUNTED} answers",
+        f"breaks in {first_turns.BROKEN} of its first {first_turns.COUNTED} answers",
         f"{serving.FAILED_PROBES} health checks in a row",
         f"{preview.IDLE / 60:g} minutes of silence",
         f"at most {examples.MAX_EXAMPLES} examples, of {examples.MAX_TEXT} characters",
     ),
     "how-it-works": (
-        f"{graph.MAX_ROUNDS} rounds at most",
+        f"{rounds.MAX_ROUNDS} rounds at most",
         f"watched for {WATCHED}",
         f"It has {releases.Pace.healthy:g} seconds and {releases.MEMORY_CAP} MB of memory",
         f"started again, {serving.RESTARTS} times within two minutes at most",
     ),
-    "chat": (f"there are {graph.MAX_ROUNDS} rounds at most", f"within {WATCHED}"),
+    "chat": (f"there are {rounds.MAX_ROUNDS} rounds at most", f"within {WATCHED}"),
     "safety": (f"watched for {WATCHED}",),
     "playbook": (f"first {WATCHED}",),
     "troubleshooting": (f"first {WATCHED}",),
@@ -59,6 +63,16 @@ FACTS = {
     "../../persais-core/src/persais_core/templates/project/.env.example.jinja": (f"about {environment.SIZE} MB",),
 }
 """Sentences that hold a figure of the code, by page."""
+FOR_WHOM: dict[names.Who, str] = {
+    "everybody": "everybody",
+    "admins": "admins",
+    "owners": "the agent's owner, admins",
+    "triers": "whoever tries a change",
+    "claimants": "whoever holds the code",
+}
+"""What the table of commands says for each kind of right."""
+PROTOCOLS: dict[str, type] = {"a channel": Channel, "a coder": Coder, "a forge": Forge, "a deployer": Deployer}
+"""What a new part of each kind must do, by its heading on the page of the rooms."""
 
 
 def name_of(file: Path) -> str:
@@ -181,9 +195,26 @@ def test_every_make_target_is_told() -> None:
     assert told <= shown
 
 
-def test_every_chat_command_is_told() -> None:
-    told = {match["first"].strip("`").partition(" ")[0] for match in ROW.finditer(section("chat", "Commands"))}
-    assert {f"/{name}" for name in names.BUILT_IN_COMMANDS | names.BUILT_IN_AGENTS} <= told
+def test_every_chat_command_is_told_with_whom_it_is_for() -> None:
+    rows = re.findall(r"^\| `/(\w+)[^`]*`[^|]*\| ([^|]+?) \|", section("chat", "Commands"), re.MULTILINE)
+    assert dict(rows) == {command.name: FOR_WHOM[command.who] for command in names.COMMANDS}
+
+
+def test_the_commands_that_wait_for_nothing_are_told() -> None:
+    found = re.search(r"like any other\.(.*?)wait for nothing else", section("chat", "Commands"), re.DOTALL)
+    assert found
+    assert set(re.findall(r"`/(\w+)`", found[1])) == {c.name for c in names.COMMANDS if c.is_beside_the_lane}
+
+
+@pytest.mark.parametrize("title", PROTOCOLS)
+def test_the_page_of_the_rooms_names_all_that_a_new_part_must_do(title: str) -> None:
+    found = re.search(rf"^### {title}\n(.*?)(?=^##)", page("rooms"), re.MULTILINE | re.DOTALL)
+    assert found
+    of_all = [
+        vars(base) for base in PROTOCOLS[title].__mro__ if getattr(base, "_is_protocol", False) and base is not Protocol
+    ]
+    wanted = {name for members in of_all for name in {*members, *members.get("__annotations__", {})}}
+    assert {name for name in wanted if not name.startswith("_")} - set(re.findall(r"`(\w+)`", found[1])) == set()
 
 
 def test_every_room_is_told_from_the_top_floor_down() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from persais_core.domain import changes, examples
+from persais_core.domain import examples, plans
 from persais_core.mechanic import examples as keeping
 
 BY_HAND = """\
@@ -27,9 +27,9 @@ examples:
 LINES = "agent: echo\nexamples:\n"
 
 
-def planned(*rows: tuple[str, str], agent: str = "echo", **fields: object) -> changes.Plan:
+def planned(*rows: tuple[str, str], agent: str = "echo", **fields: object) -> plans.Plan:
     made = [{"agent": agent, "say": say, "expect": expect, **fields} for say, expect in rows]
-    return changes.Plan.model_validate({"understood": "x", "edit": [f"bot/agents/{agent}.py"], "examples": made})
+    return plans.Plan.model_validate({"understood": "x", "edit": [f"bot/agents/{agent}.py"], "examples": made})
 
 
 def project(folder: Path, **files: str) -> Path:
@@ -197,7 +197,7 @@ def test_only_the_files_of_the_plan_are_written(tmp_path: Path) -> None:
         == keeping.merged({"tests/examples/echo.yaml": windows.decode()}, plan)["tests/examples/echo.yaml"].encode()
     )
     assert (folder / "tests/examples/parrot.yaml").read_text() == BY_HAND.replace("echo", "parrot")
-    assert keeping.write(folder, changes.Plan(understood="x", edit=("bot/agents/echo.py",))) == ()
+    assert keeping.write(folder, plans.Plan(understood="x", edit=("bot/agents/echo.py",))) == ()
 
 
 # --- plans ---
@@ -205,7 +205,7 @@ def test_only_the_files_of_the_plan_are_written(tmp_path: Path) -> None:
 
 def plan_error(**fields: object) -> str:
     with pytest.raises(ValidationError) as caught:
-        changes.Plan.model_validate_json(json.dumps({"understood": "x", "edit": ["bot/agents/echo.py"], **fields}))
+        plans.Plan.model_validate_json(json.dumps({"understood": "x", "edit": ["bot/agents/echo.py"], **fields}))
     return str(caught.value)
 
 
@@ -214,7 +214,7 @@ def test_a_plan_has_examples_only_of_agents_that_it_makes_or_edits() -> None:
     assert "neither makes nor edits" in plan_error(examples=[row])
     assert "neither makes nor edits" in plan_error(examples=[row], create=[{"kind": "tool", "name": "parrot"}])
     assert "without the part that it tests" in plan_error(examples=[row], edit=["tests/agents/test_parrot.py"])
-    made = changes.Plan.model_validate(
+    made = plans.Plan.model_validate(
         {"understood": "x", "create": [{"kind": "agent", "name": "parrot"}], "examples": [row]}
     )
     assert made.agents == ("parrot",)
@@ -233,7 +233,7 @@ def test_a_plan_with_too_many_long_or_repeated_examples_is_refused() -> None:
 
 def test_a_question_needs_no_examples_and_has_none() -> None:
     with pytest.raises(ValidationError, match="neither makes nor edits"):
-        changes.Plan.model_validate(
+        plans.Plan.model_validate(
             {"understood": "x", "question": "?", "examples": [{"agent": "echo", "say": "a", "expect": "b"}]}
         )
 

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from persais_core import metrics
 from persais_core.channels.base import BlockedError, Channel
-from persais_core.channels.counted import CountedChannel
+from persais_core.channels.counted import CountedSender
 from persais_core.db.engine import Database
 from persais_core.domain.chats import Lane, Reply
 from persais_core.metrics import Metrics
@@ -75,7 +75,7 @@ async def test_what_cannot_be_sent_is_counted_by_its_cause() -> None:
     figures = Metrics()
     inner: Channel = Refusing()  # type: ignore[assignment]
     with pytest.raises(BlockedError):
-        await CountedChannel(inner, figures).put(Lane(chat_id=1), Reply(text="x"))
+        await CountedSender(inner, figures).put(Lane(chat_id=1), Reply(text="x"))
     assert 'persais_send_failures_total{cause="blocked"} 1.0' in await lines(figures)
 
 

@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from fluent.syntax import FluentParser, ast
 
 import persais_core
-from persais_core import audit, texts
+from persais_core import audit, errors, texts
 from persais_core.db import app_steps
+from persais_core.domain import names
 from persais_core.domain.changes import ChangeState
 from persais_core.domain.chats import Language
 from persais_core.domain.configs import SETTINGS
@@ -26,10 +28,13 @@ SOURCES = Path(persais_core.__file__).parent
 COMPOSED = {
     "state-": [*(state.value.replace("_", "-") for state in ChangeState), "awaiting-answer"],
     "claim-": [claim.value for claim in Claim],
-    "menu-": ["start", "help", "agents", "mechanic", "status", "audit"],
+    "help-": [*(command.name for command in names.COMMANDS), *get_args(names.Theme), "own"],
+    "menu-": [command.name for command in names.COMMANDS if command.place_in_menu],
     "alert-": list(audit.KINDS),
     "act-": [act.replace(" ", "-").replace("_", "-") for act in audit.ACTS],
     "share-": ["private", "shared"],
+    "coder-status-": [status.replace("_", "-") for status in journal.CODER_STATUSES],
+    "page-state-": ["open", "merged", "closed"],
     "detail-": [detail.replace("_", "-") for detail in journal.DETAILS],
     "abort-": ["nothing", "unknown"],
     "deploy-": ["nothing", "unknown"],
@@ -37,10 +42,8 @@ COMPOSED = {
     "check-": ["paths", "imports", "secrets", "lint", "typecheck", "migrations", "tests", "examples", "production"],
     "stage-": ["scaffolding", "coding", "verifying", "delivering"],
     "card-": ["deploying", "deployed", "aborted", "failed"],
-    "tap-": ["deploy", "abort", "retry", "try", "set", "leave"],
     "button-": ["deploy", "abort", "view", "retry", "diff", "try", "stop", "set", "leave"],
     "config-allowed-": [setting.replace("_", "-") for setting in SETTINGS],
-    "coder-": ["no-edits", "malformed", "token-limit", "cost-limit", "timed-out"],
     "error-": sorted(
         {key for file in SOURCES.rglob("*.py") for key in re.findall(r'\bkey="([a-z-]+)"', file.read_text("utf-8"))}
     ),
@@ -54,7 +57,14 @@ COMPOSED = {
 
 
 # Russian sentences whose number stands in the genitive, which has two forms only.
-GENITIVE = {"card-files", "config-max-tokens", "rounds-over"}
+GENITIVE = {
+    "card-files",
+    "config-max-tokens",
+    "error-rounds-over",
+    "error-ended-processes",
+    "error-ended-files",
+    "error-preview-stuck",
+}
 # What the owner of this house wants in English on every card, and words that Russian has taken over as they are.
 ENGLISH_IN_RUSSIAN = {
     *(
@@ -73,7 +83,7 @@ ENGLISH_IN_RUSSIAN = {
         "changed",
     ),
     *("drop", "main", "pull", "push", "request"),
-    *("Echo", "GitHub", "Landlock", "Linux"),
+    *("Echo", "GitHub", "Landlock", "Linux", "UTC"),
     *("default", "private", "shared", "temperature"),  # to be written so
 }
 
@@ -267,6 +277,18 @@ def test_values_stand_in_the_text_without_invisible_marks() -> None:
 def test_what_a_person_wrote_is_never_read_as_a_message(language: Language) -> None:
     said = texts.say(language, "hello-name", name='{ $secret } { -term } " \\u0041')
     assert '{ $secret } { -term } " \\u0041' in said
+
+
+def test_an_error_is_explained_with_all_that_stands_in_it_in_the_language_of_its_reader() -> None:
+    failed = errors.Named(("check-tests", "check-lint"))
+    inner = errors.GitError("it fails", key="recheck-failed", checks=failed)
+    again = inner.as_(errors.ChangeError)
+    outer = errors.ChangeError("both", key="and-more", first=again, more=errors.DatabaseError("as it is"))
+    shown = {"en": "Tests, Style", "ru": "Тесты, Стиль"}
+    for language in texts.LANGUAGES:
+        first, more = texts.explain(language, outer).split("\n\n")
+        assert (shown[language] in first, more) == (True, "as it is")
+    assert (type(again), str(again), again.key) == (errors.ChangeError, "it fails", "recheck-failed")
 
 
 def test_a_missing_message_or_value_is_a_bug_that_is_told() -> None:

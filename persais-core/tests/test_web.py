@@ -220,6 +220,16 @@ async def test_a_pull_request_is_shown_to_who_holds_its_key_with_everything_esca
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
+async def test_a_pull_request_is_shown_in_the_language_that_the_browser_asks_for(door: Door) -> None:
+    for asked, language, state in (
+        ("", "en", "open"),
+        ("de, ru-RU;q=0.8, en;q=0.5", "ru", "открыт"),
+        ("en-GB, ru;q=0.5", "en", "open"),
+    ):
+        answer = await door.http.get("/pulls/3?key=right", headers={"Accept-Language": asked})
+        assert f'<html lang="{language}">' in answer.text and f">{state}</span>" in answer.text
+
+
 @pytest.mark.parametrize(
     "path",
     [

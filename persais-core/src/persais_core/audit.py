@@ -20,6 +20,7 @@ from sqlalchemy import text as sql
 from sqlmodel import col
 
 from persais_core.db.tables.people import AuditEntry
+from persais_core.domain.changes import subject_of_change
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -37,7 +38,6 @@ ACTS = (
 """Every act there is a word for in the catalogues; one that is not here is shown as it is called."""
 
 ALARMS: Mapping[str, str] = {
-    "edit refused": "edit",
     "gate refused": "gate",
     "sandbox refused": "sandbox",
     "secret found": "secret",
@@ -67,7 +67,7 @@ def record(
 
     Args:
         session: the transaction of the act itself.
-        action: a verb phrase from the glossary, such as `change requested`.
+        action: one of `ACTS`, such as `change requested`.
         actor: chat user id, None for the program itself.
         subject: what it was done to, such as `change 3`.
         outcome: ok, refused or failed.
@@ -120,7 +120,7 @@ async def read(session: AsyncSession, wanted: Wanted) -> list[AuditEntry]:
     if wanted.actor is not None:
         query = query.where(col(AuditEntry.actor) == wanted.actor)
     if wanted.change is not None:
-        query = query.where(col(AuditEntry.subject) == f"change {wanted.change}")
+        query = query.where(col(AuditEntry.subject) == subject_of_change(wanted.change))
     if wanted.since is not None:
         query = query.where(col(AuditEntry.at) >= wanted.since)
     if wanted.after is not None:

@@ -73,11 +73,6 @@ class Breakers:
         await breaker.__aexit__(None, None, None)
 
     @property
-    def states(self) -> dict[str, State]:
-        """The state of every service that was ever called, by its name."""
-        return dict(self._states)
-
-    @property
     def resting(self) -> tuple[str, ...]:
         """The services that are being left alone."""
         return tuple(name for name, state in self._states.items() if state == "opened")

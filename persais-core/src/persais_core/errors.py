@@ -7,6 +7,22 @@ is a bug: it goes to the log with its traceback, and the user gets a generic apo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TypeVar
+
+E = TypeVar("E", bound="PersaisError")
+
+
+@dataclass(frozen=True)
+class Named:
+    """Messages of the catalogues as one value of an error: said in its reader's language, with commas between them.
+
+    Args:
+        ids: of the messages, such as `check-tests`.
+    """
+
+    ids: tuple[str, ...]
+
 
 class PersaisError(Exception):
     """Something expected went wrong; the message says what to do about it.
@@ -14,12 +30,16 @@ class PersaisError(Exception):
     Args:
         message: one sentence in English, for the terminal and the log.
         key: id of the same sentence in the catalogues, without its `error-`, for errors that a chat shows.
-        values: what stands for its placeholders.
+        values: what stands for its placeholders; `Named` messages and other errors are said in the reader's language.
     """
 
     def __init__(self, message: str = "", *, key: str | None = None, **values: object) -> None:
         super().__init__(message)
         self.key, self.values = key, values
+
+    def as_(self, kind: type[E]) -> E:
+        """The same sentence as an error of another family, to be raised from this one."""
+        return kind(str(self), key=self.key, **self.values)
 
 
 class SettingsError(PersaisError):

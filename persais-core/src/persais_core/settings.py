@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import dotenv
@@ -271,6 +271,18 @@ def child_environment(folder: Path | None = None, /, **overrides: str) -> dict[s
     """
     written = dotenv.dotenv_values(folder / ".env") if folder else {}
     return {**{name: value for name, value in written.items() if value is not None}, **os.environ, **overrides}
+
+
+def terminal_language() -> Literal["en", "ru"] | None:
+    """What is spoken in the terminal in which we run; None where it names no language of ours."""
+    said = (os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    match re.split(r"[_.@-]", next(filter(None, said), ""))[0].lower():
+        case "en":
+            return "en"
+        case "ru":
+            return "ru"
+        case _:
+            return None
 
 
 def load(folder: Path = Path(), **overrides: Any) -> Settings:

@@ -21,13 +21,19 @@ from persais_core.domain.names import BUILT_IN_COMMANDS
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-_MARKUP = frozenset("\\`*_[]()>#|~!&")  # an entity such as &NewLine; would be read too
+_MARKUP = frozenset("\\`*_[]()>#|~!&$")  # an entity such as &NewLine; would be read too, and $x$ as a formula
 _JOINERS = frozenset("\u200c\u200d")  # hold letters apart and emoji together
 _UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})  # Unicode categories
 _JOINED = "\u2060"  # takes no room, and what it stands in is no command, no link and no name any more
 _BETWEEN = r"[*_~|\\\[\]]*"  # markup within a word is gone once it is rendered
 _COMMANDS = "|".join(_BETWEEN.join(word) for word in sorted(BUILT_IN_COMMANDS))
 _COMMAND = re.compile(rf"(?<![A-Za-z0-9])/(?={_BETWEEN}(?:{_COMMANDS})(?![A-Za-z0-9]))", re.IGNORECASE)
+# What is left of a link is its label, and nothing of an empty one; of code and formulas what stands in them.
+MOST_SLASHES = 100  # that are looked behind one by one, while everybody waits
+_RENDERED = re.compile(r"\[([^\[\]]{0,80})\](?:\([^()]{0,2000}\)|\[[^\[\]]{0,80}\])?|[*_~|\\`$]")
+_SLASH = re.compile(r"(?<![A-Za-z0-9])/(?=[A-Za-z_]*[*_~|\\`$\[])")
+_WORDS = tuple(word.replace("_", "") for word in BUILT_IN_COMMANDS)
+_WORD = re.compile(rf"(?:{'|'.join(_WORDS)})(?![A-Za-z0-9])", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|sol|lowbar);", re.IGNORECASE)
 # What pages of forges make more of than a chat does: HTML, formulas, names that are called, numbers that close things.
 _CALLED = re.compile(r"@(?=\w)|#(?=\d)|\bwww(?=\.)|\bGH(?=-\d)", re.IGNORECASE)
@@ -67,7 +73,16 @@ def say(language: Language, name: str, /, **values: object) -> str:
 
 def explain(language: Language, error: errors.PersaisError) -> str:
     """An expected error in the language of whoever reads it; its English message where the catalogues have no other."""
-    return say(language, f"error-{error.key}", **error.values) if error.key else str(error)
+    if not error.key:
+        return str(error)
+    return say(language, f"error-{error.key}", **{name: _said(language, v) for name, v in error.values.items()})
+
+
+def _said(language: Language, value: object) -> object:
+    """A value of an error as its sentence takes it."""
+    if isinstance(value, errors.PersaisError):
+        return explain(language, value)
+    return ", ".join(say(language, name) for name in value.ids) if isinstance(value, errors.Named) else value
 
 
 def escaped(text: str) -> str:
@@ -89,7 +104,17 @@ def untapped(text: str, *, markup: bool = False) -> str:
     """
     if markup:
         text = _ENTITY.sub(lambda entity: _plain(entity.group()), text)
+        is_much = len(_SLASH.findall(text)) > MOST_SLASHES
+        text = _SLASH.sub(lambda slash: f"/{_JOINED}" if is_much else _apart(slash, text), text)
     return _COMMAND.sub(f"/{_JOINED}", text)
+
+
+def _apart(slash: re.Match[str], text: str) -> str:
+    """A slash, held apart from what would be a command behind it once the Markdown there is rendered."""
+    rest = text[slash.end() : slash.end() + 4000]
+    for _ in range(3):  # links within links' labels, and marks that only meet when others are gone
+        rest = _RENDERED.sub(lambda found: found[1] or "", rest)
+    return f"/{_JOINED}" if _WORD.match(rest) else "/"
 
 
 def _plain(entity: str) -> str:
@@ -112,7 +137,7 @@ def block(text: str) -> str:
 def on_page(text: str) -> str:
     """A `line` for the page of a forge, where it calls nobody, refers to nothing and hides nothing behind it."""
     words = _CALLED.sub(lambda found: found.group() + _JOINED, line(text))
-    return _MARK.sub(r"\g<0>\\", words.replace("<", "\\<").replace("$", "\\$"))
+    return _MARK.sub(r"\g<0>\\", words.replace("<", "\\<"))
 
 
 def subject(text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from persais_core import errors
 from persais_core.agents import loader
 from persais_core.agents.base import Agent
+from persais_core.agents.registry import Registry
 
 HEAD = """
 from persais_core import Agent
@@ -54,7 +55,10 @@ def loaded(root: Path, *lines: str) -> Agent:
         (["name = 'X'"], "'X' is no usable name"),
         (["name = 'deploy'"], "/deploy is there in every bot"),
         (["name = 'mechanic'"], "/mechanic is there in every bot"),
-        (["name = 'x'", "def __init__(self): self.name = 'master'"], "sets its name when it is made"),
+        (["name = 'x'", "def __init__(self): self.name = 'master'"], "agent x sets its name"),
+        (["name = 'x'", "@classmethod", "def called(cls, language): raise ValueError"], "called is asked by the bot"),
+        (["name = 'x'", "purpose = None"], "purpose is asked by the bot"),
+        (["name = 'x'", "def __setattr__(self, name, value): pass"], "__setattr__ is asked by the bot"),
         (["name = 'x'", "title = {'en': Word('X')}"], "its title is no dict of plain str"),
         (["name = 'x'", "keywords = (Word('x'),)"], "its keywords are no tuple of plain str"),
         (["name = 'x'", "keywords = 'x'"], "its keywords are no tuple of plain str"),
@@ -74,3 +78,14 @@ def test_an_agent_that_says_what_cannot_be_used_is_refused_with_the_reason(
 def test_what_it_says_is_kept_as_plain_values(root: Path, emoji: str) -> None:
     agent = loaded(root, "name = 'x'", "title = {'en': 'X\\n\\n✅ Tests'}", f"emoji = {emoji!r}", "keywords = ['a']")
     assert (agent.name, agent.emoji, agent.keywords, agent.called("en")) == ("x", emoji, ("a",), "X ✅ Tests")
+
+
+@pytest.mark.parametrize(("name", "value"), [("title", {"en": "Bank"}), ("keywords", ("pay",)), ("name", "bank")])
+def test_what_it_says_of_itself_stays_so_while_it_runs(root: Path, name: str, value: object) -> None:
+    agent = loaded(root, "name = 'x'", "title = {'en': 'X'}")
+    with pytest.raises(errors.AgentError, match="write it out in the class"):
+        setattr(agent, name, value)
+    with pytest.raises(TypeError):
+        agent.title["en"] = "Bank"  # type: ignore[index]
+    agent.prompt = "Its own."  # type: ignore[misc]  # what nobody else sees may change
+    assert Registry([agent]).called("Bank") is None

@@ -35,7 +35,7 @@ class Dots:
     async def answer_press(self, press_id: str, text: str = "", *, alert: bool = False) -> None:
         raise NotImplementedError
 
-    async def set_menu(self, commands: object, language: Language | None) -> None:
+    async def set_menu(self, commands: object, language: Language | None, *, user_id: int | None = None) -> None:
         raise NotImplementedError
 
 

@@ -25,8 +25,9 @@ async def bots(person: ChatClient) -> list[ChatMessage]:
     return [message for message in await person.history() if message.from_bot]
 
 
-async def test_opening_tells_the_bots_id(channel: TelegramChannel) -> None:
-    assert await channel.open() == 77
+async def test_an_open_channel_knows_its_bot(channel: TelegramChannel) -> None:
+    assert channel.bot_id == 77
+    assert channel.username == (await channel.bot.get_me()).username
     assert await channel.answers()
 
 
@@ -219,6 +220,15 @@ async def test_the_menu_is_cut_to_what_telegram_takes(channel: TelegramChannel) 
     menu = await channel.bot.get_my_commands(language_code="ru")
     assert len(menu) == 100
     assert {len(command.description) for command in menu} == {256}
+
+
+async def test_a_person_may_have_a_menu_of_their_own(channel: TelegramChannel, person: ChatClient) -> None:
+    await channel.set_menu([("help", "Help")], None)
+    await channel.set_menu([("help", "Help"), ("deploy", "Deploy")], None, user_id=person.user)
+    async with contextlib.aclosing(person.events()) as stream:
+        first = await anext(stream)
+    assert [item.command for item in first.commands] == ["help", "deploy"]
+    assert len(await channel.bot.get_my_commands()) == 1
 
 
 @contextlib.asynccontextmanager

@@ -38,18 +38,33 @@ def is_final(message: ChatMessage) -> bool:
 
 async def ask(person: ChatClient, request: str) -> ChatMessage:
     """Ask for a change and return the card, or the message that says why there is none."""
-    await person.send(request)
-    return await ready(person)
+    return await ready(person, after=await person.send(request))
 
 
-async def ready(person: ChatClient) -> ChatMessage:
-    """Wait for the card of the change that is under way, or the message that says why there is none."""
-    return await person.wait_for(lambda m: "PR is ready" in m.text or is_final(m), timeout=WITHIN)
+async def ready(person: ChatClient, *, after: ChatMessage) -> ChatMessage:
+    """Wait for the card of the change that is under way, or the message that says why there is none.
+
+    Args:
+        after: what the change was asked for with, or the message whose [Retry] was tapped. The change is told of below
+            it; what stands above belongs to others, which may be told of still.
+    """
+    return await person.wait_for(
+        lambda m: m.id > after.id and (("PR is ready" in m.text and bool(m.buttons)) or is_final(m)), timeout=WITHIN
+    )
 
 
 async def abort(person: ChatClient, card: ChatMessage) -> None:
+    """Tap [Abort], and wait until that very message says that it was."""
     await person.press(card, "Abort")
-    await person.wait_for(lambda m: m.text.startswith("🗑") or "was aborted" in m.text, timeout=WITHIN)
+    await person.wait_for(
+        lambda m: m.id == card.id and (m.text.startswith("🗑") or "was aborted" in m.text), timeout=WITHIN
+    )
+
+
+async def deploy(person: ChatClient, card: ChatMessage, label: str = "Deploy") -> None:
+    """Tap a button that deploys, and wait for the news that it serves, which is a message of its own."""
+    await person.press(card, label)
+    await person.wait_for(lambda m: m.id > card.id and m.text.startswith("🚀 Deployed!"), timeout=WITHIN)
 
 
 def git(project: Path, *arguments: str) -> str:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from whole_bots import ROOT, a_project
 
 import minds
 from persais_core.coders.aider import AiderCoder
 from persais_core.emulators.telegram import ChatClient
 from persais_core.testing import live
-
-ROOT = Path(__file__).resolve().parents[3]
-PROJECT = ROOT / "persais-app"
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +36,8 @@ async def mind() -> AsyncIterator[minds.Mind]:
 async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: minds.Mind) -> AsyncIterator[live.Live]:
     """One bot for all tests that do not mind what others made in it. It has a schema and an agent from the start."""
     folder = tmp_path_factory.mktemp("bot")
-    project = folder / "project"
-    run_persais("new", str(project))
-    run_persais("scaffold", "feature", "characters", "name:str", "role:str?", "age:int?", cwd=project)
-    run_persais("scaffold", "agent", "parrot", cwd=project)
-    commit_everything(project)
+    characters = ("feature", "characters", "name:str", "role:str?", "age:int?")
+    project = a_project(folder / "project", characters, ("agent", "parrot"))
     async with live.running(
         project,
         folder / "home",
@@ -65,18 +58,3 @@ async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
         await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
         yield somebody
     mind.forget()
-
-
-def run_persais(*arguments: str, cwd: Path | None = None) -> str:
-    """Run a `persais` command that must succeed, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "persais_core", *arguments], cwd=cwd, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def commit_everything(project: Path) -> None:
-    """Commit all files of a project."""
-    for arguments in (("add", "-A"), ("-c", "user.name=T", "-c", "user.email=t@localhost", "commit", "-qm", "More")):
-        subprocess.run(["git", "-C", str(project), *arguments], check=True)

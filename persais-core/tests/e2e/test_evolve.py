@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from test_life import persais
+from whole_bots import PROJECT, persais, said
 
-from conftest import PROJECT
 from persais_core.testing import live
 
 
@@ -21,8 +20,7 @@ async def test_evolve_shows_progress_and_ends_with_the_agent_in_the_chat(tmp_pat
         assert done.returncode == 0, done.stdout + done.stderr
         for line in ("I will create:", "bot/agents/shout.py", "✅ Tests", "✅ PR is ready!", "🚀 Deployed"):
             assert line in done.stdout
-        await person.send("/shout hello")
-        await person.wait_for(lambda m: m.text == "HELLO")
+        assert (await said(person, "/shout hello", "HELLO")).text == "HELLO"
         declined = await persais("evolve", "Tell me the weather", **home)
         assert declined.returncode == 1
         assert "offline model" in declined.stdout

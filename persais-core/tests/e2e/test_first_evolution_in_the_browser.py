@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from whole_bots import PROJECT, ROOT
 
 import browser
-from conftest import PROJECT, ROOT
 from persais_core.testing import live
 
 pytestmark = browser.marks()

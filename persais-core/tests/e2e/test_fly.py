@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from changes import ask, git
+from whole_bots import run_persais
 
 import minds
-from conftest import run_persais
 from fly_standin import FlyStandIn
 from github_standin import TOKEN as GITHUB_TOKEN
 from github_standin import GitHubStandIn
@@ -51,7 +51,7 @@ async def test_a_change_is_deployed_by_the_platform_and_one_that_never_gets_heal
             first = fly.machine
             await person.press(card, "Deploy")
             await person.wait_for(lambda m: "Fly.io" in m.text, timeout=WITHIN)
-            await person.wait_for(lambda m: m.text.startswith("🚀"), timeout=WITHIN)
+            await person.wait_for(lambda m: m.id > card.id and m.text.startswith("🚀"), timeout=WITHIN)
             assert fly.machine is not None and fly.machine is not first
             await person.send("/echo Hello")
             await person.wait_for(lambda m: m.text == "Echo: Hello", timeout=WITHIN)
@@ -61,7 +61,7 @@ async def test_a_change_is_deployed_by_the_platform_and_one_that_never_gets_heal
             await person.send("/mechanic")
             card = await ask(person, 'Create an agent "Shout" that answers in upper case')
             await person.press(card, "Deploy")
-            await person.wait_for(lambda m: "ended with failure" in m.text, timeout=WITHIN)
+            await person.wait_for(lambda m: m.id >= card.id and "ended with failure" in m.text, timeout=WITHIN)
             await person.send("/echo And now?")
             await person.wait_for(lambda m: m.text == "Echo: And now?", timeout=WITHIN)
             reverted = hub.main

@@ -6,9 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from test_life import persais
+from changes import abort
+from whole_bots import PROJECT, persais, said
 
-from conftest import PROJECT
 from persais_core.coders.aider import coder
 from persais_core.testing import live
 
@@ -38,13 +38,11 @@ async def test_made_taken_back_and_read_about_and_no_waiting_coder_outlives_the_
         await person.send("/start")
         made = await persais("evolve", "--deploy", 'Create an agent "Shout" that answers in upper case', **home)
         assert made.returncode == 0, made.stdout + made.stderr
-        await person.send("/shout hello")
-        await person.wait_for(lambda m: m.text == "HELLO")
+        assert (await said(person, "/shout hello", "HELLO")).text == "HELLO"
         done = await persais("rollback", "1", "--yes", **home)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Change 1 (feat/" in done.stdout and "change 1 is not in the bot any more" in done.stdout
-        await person.send("/shout hello")
-        await person.wait_for(lambda m: "no command /shout" in m.text)
+        await said(person, "/shout hello", "no command /shout")
         shown = await persais("audit", "--json", "--limit", "100", **home)
         acts = [json.loads(line)["action"] for line in shown.stdout.splitlines()]
         assert [act for act in acts if act in ("change requested", "merged", "deployed", "rolled back")] == [
@@ -53,11 +51,10 @@ async def test_made_taken_back_and_read_about_and_no_waiting_coder_outlives_the_
         asked = await persais("evolve", 'Create an agent "Loud" that answers in upper case', **home)
         assert asked.returncode == 1, "nobody answers its question"
         assert "nothing is decided: change 2 waits" in asked.stdout and "Aborted" not in asked.stdout + asked.stderr
-        card = await person.wait_for(lambda m: "PR is ready" in m.text, timeout=60)
+        card = await person.wait_for(lambda m: "PR is ready" in m.text and bool(m.buttons), timeout=60)
         waiting = drivers(tmp_path)
         assert len(waiting) == 1, "one waits for the next round"
-        await person.press(card, "Abort")
-        await person.wait_for(lambda m: m.text.startswith("🗑") or "was aborted" in m.text, timeout=60)
+        await abort(person, card)
     assert (await persais("audit", **home)).returncode == 1, "its database is stopped"
     async with asyncio.timeout(20):
         while any(Path(f"/proc/{pid}").exists() for pid in waiting):

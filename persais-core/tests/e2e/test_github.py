@@ -6,14 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from changes import WITHIN, ask, git
+from changes import WITHIN, ask, deploy, git
+from whole_bots import PROJECT, run_persais, said
 
 import minds
-from conftest import PROJECT, run_persais
 from github_standin import TOKEN, GitHubStandIn
 from persais_core import errors
+from persais_core.domain.chats import LOCAL_PERSON
 from persais_core.emulators.telegram import ChatClient, TelegramEmulator
-from persais_core.emulators.telegram.client import OWNER
 from persais_core.emulators.telegram.serving import served
 from persais_core.testing import live
 
@@ -25,8 +25,7 @@ async def make(person: ChatClient, request: str) -> None:
     await person.send("/mechanic")
     card = await ask(person, request)
     assert "PR is ready" in card.text, card.text
-    await person.press(card, "Deploy")
-    await person.wait_for(lambda m: m.text.startswith("🚀"), timeout=WITHIN)
+    await deploy(person, card)
 
 
 async def test_a_bot_gets_a_token_a_key_and_a_repository_and_keeps_its_agents_and_chats(
@@ -35,8 +34,7 @@ async def test_a_bot_gets_a_token_a_key_and_a_repository_and_keeps_its_agents_an
     home = tmp_path / "home"
     async with live.running(PROJECT, home, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
         await make(person, 'Create an agent "Echo" that repeats messages')
-        await person.send("/echo")
-        await person.wait_for(lambda m: "Echo" in m.text and m.text.startswith("🎭"))
+        await said(person, "/echo", "🎭 Echo")
     async with (
         GitHubStandIn.serving(tmp_path / "hub") as hub,
         served(TelegramEmulator(token=BOT_TOKEN, client_key="key", state=None)) as telegram,
@@ -44,7 +42,7 @@ async def test_a_bot_gets_a_token_a_key_and_a_repository_and_keeps_its_agents_an
         settings = {
             "TELEGRAM_BOT_TOKEN": BOT_TOKEN,
             "TELEGRAM_API_URL": telegram,
-            "ADMIN_USER_IDS": str(OWNER),
+            "ADMIN_USER_IDS": str(LOCAL_PERSON),
             "LLM_BASE_URL": mind.url,
             "LLM_API_KEY": "a-key-of-mine",
             "DEFAULT_MODEL": "test-model",
@@ -63,10 +61,10 @@ async def test_a_bot_gets_a_token_a_key_and_a_repository_and_keeps_its_agents_an
             [pull] = hub.pulls.values()
             assert pull["merged"] and "upper case" in pull["body"]
             assert {f"persais/{name}" for name in ("paths", "tests", "examples")} <= {s[1] for s in hub.statuses}
-            while hub.branches != ["main"]:  # cleared away after the news
-                await asyncio.sleep(0.1)
-            await person.send("/rollback")
-            await person.wait_for(lambda m: "rolled back" in m.text.lower() and m.text.startswith("↩"), timeout=WITHIN)
+            async with asyncio.timeout(WITHIN):
+                while hub.branches != ["main"]:  # cleared away after the news
+                    await asyncio.sleep(0.1)
+            await said(person, "/rollback", "↩️ Rolled back:", timeout=WITHIN)
             assert any("Rolled back" in text for _, text in hub.comments)
             assert TOKEN not in bot.log()
             log = bot.log()

@@ -16,16 +16,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from changes import AGENT, WITHIN, a_plan, ready
+from changes import AGENT, WITHIN, a_plan, ask, ready
 from sqlalchemy.engine import make_url
+from whole_bots import a_project, commit_everything, said
 
 import minds
 import updates
-from conftest import commit_everything, run_persais
 from persais_core import settings
 from persais_core.channels.telegram.parse import parse
 from persais_core.db.engine import Database
-from persais_core.emulators.telegram.client import OWNER, ChatClient
+from persais_core.domain.chats import LOCAL_PERSON
+from persais_core.emulators.telegram.client import ChatClient
 from persais_core.queue.inbox import Inbox
 from persais_core.security import sandbox
 from persais_core.testing import live, postgres
@@ -125,8 +126,8 @@ class Planted:
         honest = (self.project / TEST).read_text()
         mind.planner[:] = [a_plan(edit=[AGENT, TEST])]
         mind.coder[:] = [minds.search_replace(TEST, honest, test), "I change nothing more."]
-        await person.send("Change the parrot")
-        waiting, ran = asyncio.create_task(ready(person)), set[str]()
+        asked = await person.send("Change the parrot")
+        waiting, ran = asyncio.create_task(ready(person, after=asked)), set[str]()
         while not waiting.done():
             ran |= self.processes()
             await asyncio.sleep(0.1)
@@ -140,9 +141,7 @@ async def planted(
     if (await sandbox.Sandbox(secrets_present=True).probe()).state != "enforced":
         pytest.skip("no walls on this machine, so a bot with secrets runs no candidate")
     folder = tmp_path_factory.mktemp("planted")
-    project = folder / "project"
-    run_persais("new", str(project))
-    run_persais("scaffold", "agent", "parrot", cwd=project)
+    project = a_project(folder / "project", ("agent", "parrot"))
     (project / "allowed.toml").write_text(ALLOWED)
     commit_everything(project)
     with postgres.copy(server_url, "template0") as url:
@@ -160,13 +159,9 @@ async def planted(
             yield Planted(bot, project, url, (password, *known.values()))
 
 
-@pytest.fixture
-async def person(planted: Planted, mind: minds.Mind) -> AsyncIterator[ChatClient]:
-    mind.forget()
-    async with planted.bot.person() as somebody:
-        await somebody.send("/mechanic")
-        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
-        yield somebody
+@pytest.fixture(scope="module")
+def bot(planted: Planted) -> live.Live:
+    return planted.bot
 
 
 async def test_what_tests_reach_for_they_do_not_get_and_the_card_names_it(
@@ -199,14 +194,12 @@ async def test_a_disk_that_is_filled_ends_the_tests_and_the_card_names_it(
 async def test_after_a_whole_evolution_no_secret_stands_anywhere(
     planted: Planted, person: ChatClient, mind: minds.Mind
 ) -> None:
-    await person.send(f'Create an agent "Echo" that repeats the user\'s messages. My key is {PASTED}')
-    card = await ready(person)
+    card = await ask(person, f'Create an agent "Echo" that repeats the user\'s messages. My key is {PASTED}')
     await person.press(card, "Deploy")
-    await person.wait_for(lambda m: "Deployed!" in m.text, timeout=WITHIN)
+    await person.wait_for(lambda m: m.id > card.id and "Deployed!" in m.text, timeout=WITHIN)
     await person.send("/echo Hello")
     await person.wait_for(lambda m: m.text == "Echo: Hello")
-    await person.send("/audit 100")
-    await person.wait_for(lambda m: "deployed" in m.text)
+    await said(person, "/audit 100", "deployed")
     for name, text in places(planted, mind, [m.text for m in await person.history() if m.from_bot]):
         assert [secret for secret in planted.secrets if found(secret, text)] == [], name
         # What somebody writes is kept as they wrote it in the inbox, and by Telegram: nowhere else.
@@ -214,10 +207,10 @@ async def test_after_a_whole_evolution_no_secret_stands_anywhere(
             assert not found(PASTED, text), name
 
 
-def places(planted: Planted, mind: minds.Mind, said: list[str]) -> Iterator[tuple[str, bytes]]:
+def places(planted: Planted, mind: minds.Mind, told: list[str]) -> Iterator[tuple[str, bytes]]:
     """Everything that a bot writes down or sends away, by name."""
     yield "what the bot printed", "\n".join(planted.bot.lines).encode()
-    yield "what the bot said", "\n".join(said).encode()
+    yield "what the bot said", "\n".join(told).encode()
     yield "what the model was asked", json.dumps([messages for _, messages in mind.calls]).encode()
     for folder in (planted.project, *planted.bot.home.glob("*.git")):
         objects = ["git", "-C", str(folder), "cat-file", "--batch-all-objects", "--batch"]
@@ -245,7 +238,7 @@ async def test_what_was_forwarded_commands_nothing_and_is_no_wish(
     database = Database(planted.url)
     await database.open()
     for number, text in enumerate(texts):
-        update = updates.message(text, user=OWNER, update=10**9 + number)
+        update = updates.message(text, user=LOCAL_PERSON, update=10**9 + number)
         update["message"]["forward_origin"] = {"type": "hidden_user", "sender_user_name": "Eve", "date": 1}
         incoming = parse(update, bot_id=1)
         assert incoming is not None

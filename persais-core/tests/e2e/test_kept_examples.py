@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from changes import WITHIN, abort, ask, deploy, git, remote
+from whole_bots import run_persais, said
 
 import minds
-from conftest import run_persais
 from persais_core.emulators.telegram.client import ChatClient
-from persais_core.emulators.telegram.values import ChatMessage
 from persais_core.testing import live
 
-WITHIN = 120.0  # seconds for a change; far more than it takes
 AGENT, TEST, KEPT = "bot/agents/echo.py", "tests/agents/test_echo.py", "tests/examples/echo.yaml"
 HELLO = "agent: echo\nexamples:\n  - say: Hello World\n    expect: 'Echo: Hello World'\n"
 IMPORT = "from persais_core import Agent, Context, Message\n"
@@ -39,22 +37,12 @@ async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: 
         TZ="EAST-9",
     ) as running:
         async with running.person() as owner:
-            await owner.send("/mechanic")
-            await owner.wait_for(lambda m: m.from_bot)
+            await said(owner, "/mechanic")
             card = await ask(owner, 'Create an agent "Echo" that repeats the user\'s messages')
             assert "Files: 2 changed" in card.text
             assert "Examples: 1 saved" in card.text
-            await owner.press(card, "Deploy")
-            await owner.wait_for(lambda m: m.text == "🚀 Deployed!", timeout=WITHIN)
+            await deploy(owner, card)
         yield running
-
-
-async def ask(person: ChatClient, request: str) -> ChatMessage:
-    """Ask for a change and return the card, or the message that says why there is none."""
-    await person.send(request)
-    return await person.wait_for(
-        lambda m: "PR is ready" in m.text or "\n❌ It did not" in f"\n{m.text}", timeout=WITHIN
-    )
 
 
 def a_plan(**fields: object) -> str:
@@ -63,13 +51,8 @@ def a_plan(**fields: object) -> str:
     return json.dumps(plan | fields)
 
 
-def git(bot: live.Live, *arguments: str) -> str:
-    remote = next(bot.home.glob("*.git"))
-    return subprocess.run(["git", "-C", str(remote), *arguments], capture_output=True, text=True, check=True).stdout
-
-
 def on_main(bot: live.Live, path: str) -> str:
-    return git(bot, "show", f"main:{path}")
+    return git(remote(bot), "show", f"main:{path}")
 
 
 async def test_an_agent_made_in_the_chat_keeps_its_example(bot: live.Live) -> None:
@@ -97,21 +80,19 @@ async def test_a_later_change_that_breaks_it_is_blocked_and_names_it(
     question = json.loads(next(messages for kind, messages in mind.calls if kind == "plan")[1]["content"])
     assert question["project"]["examples"] == {"echo": [{"say": "Hello World", "expect": "Echo: Hello World"}]}
     assert on_main(bot, AGENT).count(RETURN) == 1
-    await person.press(answer, "Abort")
+    await abort(person, answer)
 
 
 async def test_a_change_of_behaviour_that_is_asked_for_replaces_it(bot: live.Live, person: ChatClient) -> None:
     card = await ask(person, "Change the agent Echo so that it answers in upper case")
-    assert "Examples: 1 saved" in card.text
-    assert "1 older example was replaced" in card.text
+    assert "Examples: 1 replaced, as you asked for another answer" in card.text
     branch = card.text.split("Branch: ")[1].splitlines()[0]
-    diff = git(bot, "diff", f"main...{branch}", "--", KEPT)
+    diff = git(remote(bot), "diff", f"main...{branch}", "--", KEPT)
     assert [line for line in diff.splitlines() if line.startswith(("-  ", "+  "))] == [
         "-    expect: 'Echo: Hello World'",
         "+    expect: HELLO WORLD",
     ]
-    await person.press(card, "Abort")
-    await person.wait_for(lambda m: m.text.startswith("🗑"), timeout=WITHIN)
+    await abort(person, card)
 
 
 async def test_a_release_whose_agent_fails_at_its_example_does_not_take_over(
@@ -130,7 +111,6 @@ async def test_a_release_whose_agent_fails_at_its_example_does_not_take_over(
     assert "echo: when told 'Hello World' it must answer 'Echo: Hello World'" in told.text
     assert "but it raised ValueError: too far east" in told.text
     assert fragile not in on_main(bot, AGENT)
-    await person.send("/echo")
-    await person.wait_for(lambda m: "Echo mode activated" in m.text)
+    await said(person, "/echo", "Echo mode activated")
     await person.send("Hello World")
     await person.wait_for(lambda m: m.text == "Echo: Hello World")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from changes import STATES, WITHIN, git, kill_release, reached, ready, remote, rows
+from whole_bots import PROJECT
 
 import minds
-from conftest import PROJECT
 from persais_core.emulators.telegram.client import ChatClient
 from persais_core.testing import live
 
@@ -33,17 +33,17 @@ async def bot(tmp_path: Path, aider_venv: Path, mind: minds.Mind) -> AsyncIterat
 @pytest.mark.parametrize("states", [STATES[::2], STATES[1::2]], ids="-".join)
 async def test_a_change_killed_in_its_states_reaches_the_same_end(bot: live.Live, states: tuple[str, ...]) -> None:
     async with bot.person() as person:
-        await person.send('/mechanic Create an agent "Killed" that answers in upper case')
+        asked = await person.send('/mechanic Create an agent "Killed" that answers in upper case')
         card = None
         for state in states:
             if state in ("awaiting_approval", "deploying"):
-                card = await ready(person)
+                card = await ready(person, after=asked)
             if state == "deploying" and card is not None:
                 await person.press(card, "Deploy")
             change = await reached(bot, state, after=0)
             kill_release(bot)
         if card is None:
-            card = await ready(person)
+            card = await ready(person, after=asked)
         assert "PR is ready" in card.text
         if "deploying" not in states:
             await person.press(card, "Deploy")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from changes import AGENT, WITHIN, a_plan, abort, ask, git, remote, traces
+from whole_bots import said
 
 import minds
 from persais_core.emulators.telegram.client import ChatClient
@@ -44,23 +45,20 @@ async def test_abort_leaves_nothing_behind_and_no_buttons_on_the_card(bot: live.
 async def test_a_request_that_is_too_long_is_answered_with_the_limit(
     person: ChatClient, mind: minds.Mind, request_text: str
 ) -> None:
-    await person.send(request_text)
-    answer = await person.wait_for(lambda m: not m.text.startswith("🚨"))
+    answer = await said(person, request_text)
     assert answer.text == "That request has 4,050 characters, and I read at most 4,000. Please say it shorter."
     assert mind.calls == []
 
 
 async def test_mechanic_without_words_only_switches(person: ChatClient, mind: minds.Mind) -> None:
-    await person.send("/mechanic    ")
-    said = await person.wait_for(lambda m: not m.text.startswith("🚨"))
-    assert said.text == "🔧 Mechanic mode activated"
+    assert (await said(person, "/mechanic    ")).text == "🔧 Mechanic mode activated"
     assert mind.calls == []
 
 
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
-        (["I would rather chat.", "Still no plan."], "no usable plan"),
+        (["I would rather chat.", "Still no plan."], "and said: Still no plan."),
         ([a_plan(edit=["../../etc/passwd"])] * 2, "may not be changed"),
         ([a_plan(edit=["bot/main.py"])] * 2, "may not be changed"),
         ([a_plan(edit=["bot/agents/nobody.py"])] * 2, "does not exist"),
@@ -145,8 +143,9 @@ async def test_a_coder_that_changes_nothing_is_told(person: ChatClient, mind: mi
     # The same plan would bring the same: trying again begins with a new one, made by somebody who knows why.
     mind.planner[:] = [json.dumps({"decline": "I cannot do that: I cannot do that: it is perfect."})]
     await person.press(failed, "Retry")
-    told = await person.wait_for(lambda m: m.text == "I cannot do that. It is perfect.", timeout=WITHIN)
-    assert told.id > failed.id  # what is new stands below
+    await person.wait_for(  # what is new stands below
+        lambda m: m.id > failed.id and m.text == "I cannot do that. It is perfect.", timeout=WITHIN
+    )
     asked = json.loads([messages for kind, messages in mind.calls if kind == "plan"][-1][-1]["content"])
     assert "I think it is perfect already." in asked["earlier"]["failure"]["cause"]
     assert asked["earlier"]["plan"]["edit"]

@@ -6,6 +6,7 @@ import json
 
 import httpx
 import pytest
+from whole_bots import said
 
 import minds
 from persais_core.testing import live
@@ -19,17 +20,15 @@ async def test_a_turn_that_needs_the_model_gets_one_sentence_and_all_others_thei
 ) -> None:
     mind.forget()
     async with bot.person(language=language) as person:
-        await person.send("/reset")
+        await said(person, "/reset")  # which runs beside the chat's turns, so the next one might come before it
         mind.talk = [404]
-        await person.send("a private remark about nobody")
-        first = await person.wait_for(lambda m: "404" in m.text or told in m.text)
+        asked = await person.send("a private remark about nobody")
+        first = await person.wait_for(lambda m: m.id > asked.id and ("404" in m.text or told in m.text))
         assert first.text.startswith(told)
-        await person.send("/parrot Hello")
-        await person.wait_for(lambda m: "Hello" in m.text)
-        await person.send("/status")
-        await person.wait_for(lambda m: "test-model" in m.text)
-        said = [m.text for m in await person.history() if m.id > first.id]
-        assert not [text for text in said if told in text]
+        await said(person, "/parrot Hello", "Hello")
+        await said(person, "/status", "test-model")
+        later = [m.text for m in await person.history() if m.id > first.id]
+        assert not [text for text in later if told in text]
         await person.send("/master are you back?")
         await person.wait_for(lambda m: m.id > first.id and ("offline" in m.text or "офлайн" in m.text))
     mind.forget()
@@ -38,8 +37,7 @@ async def test_a_turn_that_needs_the_model_gets_one_sentence_and_all_others_thei
 async def test_a_turn_is_seen_in_the_figures_and_the_log_and_its_words_are_not(bot: live.Live) -> None:
     words = "the quick brown secretary"
     async with bot.person() as person:
-        await person.send(f"/parrot {words}")
-        await person.wait_for(lambda m: words in m.text)
+        await said(person, f"/parrot {words}", words)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.public_port}") as http:
         assert (await http.get("/health/live")).json() == {"status": "ok"}
         figures = (await http.get("/metrics")).text

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from changes import WITHIN, ask
+from changes import ask, deploy
 from sqlalchemy.engine import make_url
+from whole_bots import PROJECT
 
-from conftest import PROJECT
 from persais_core.testing import live
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -83,8 +83,7 @@ async def test_a_bot_lives_and_evolves_behind_a_pooler(tmp_path: Path, aider_ven
             await person.send("/mechanic")
             card = await ask(person, 'Create an agent "Echo" that repeats messages')
             assert "PR is ready" in card.text, card.text
-            await person.press(card, "Deploy")
-            await person.wait_for(lambda m: m.text.startswith("🚀"), timeout=WITHIN)
+            await deploy(person, card)
             for number in range(10):
                 await person.send(f"/echo {number}")
             for number in range(10):

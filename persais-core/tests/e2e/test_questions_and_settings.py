@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from changes import WITHIN, rows
+from whole_bots import said
 
 import minds
 from persais_core.emulators.telegram.client import ChatClient
@@ -22,8 +23,7 @@ async def test_a_question_is_answered_by_the_model_with_its_tools_and_makes_no_c
     bot: live.Live, person: ChatClient, mind: minds.Mind
 ) -> None:
     mind.planner[:] = [minds.tool_call("manage_git", action="show", path="bot/agents/parrot.py"), from_what_it_saw]
-    await person.send("What is in the file of the parrot?")
-    answer = await person.wait_for(lambda m: m.text.startswith("🔧 It has"), timeout=WITHIN)
+    answer = await said(person, "What is in the file of the parrot?", "🔧 It has", timeout=WITHIN)
     assert answer.text == "🔧 It has a parrot: True."
     assert rows(bot, "select state, branch from persais.changes order by id desc limit 1") == [("answered", None)]
 
@@ -31,29 +31,25 @@ async def test_a_question_is_answered_by_the_model_with_its_tools_and_makes_no_c
 async def test_an_agent_is_set_in_words_and_a_tap_or_by_command_from_the_next_turn_on(
     bot: live.Live, person: ChatClient, mind: minds.Mind
 ) -> None:
-    await person.send("Let the parrot use vendor/tiny-1 with temperature 0")
-    asked = await person.wait_for(lambda m: m.text.startswith(("⚙️ ", "I cannot")) and bool(m.buttons), timeout=WITHIN)
+    words = await person.send("Let the parrot use vendor/tiny-1 with temperature 0")
+    asked = await person.wait_for(
+        lambda m: m.id > words.id and m.text.startswith(("⚙️ ", "I cannot")) and bool(m.buttons), timeout=WITHIN
+    )
     assert asked.text.startswith("⚙️ To be set for parrot: model vendor/tiny-1, temperature 0.")
     assert rows(bot, "select count(*) from persais.agent_config") == [(0,)]
     await person.press(asked, "Set")
-    done = await person.wait_for(lambda m: m.text.startswith("✅ parrot"), timeout=WITHIN)
-    assert done.id == asked.id
+    done = await person.wait_for(lambda m: m.id == asked.id and m.text.startswith("✅ parrot"), timeout=WITHIN)
     assert not done.buttons
     assert "model vendor/tiny-1" in done.text
     assert "temperature 0" in done.text
-    await person.send("/config parrot enabled=no")
-    assert "switched off" in (await person.wait_for(lambda m: m.text.startswith("✅ parrot: "))).text
-    await person.send("/parrot hello")
-    await person.wait_for(lambda m: m.text == "Parrot is switched off. /config parrot default takes that back.")
-    await person.send("/config parrot default")
-    assert "as usual" in (await person.wait_for(lambda m: "as usual" in m.text)).text
-    await person.send("/parrot hello")
-    await person.wait_for(lambda m: m.text == "hello")
+    assert "switched off" in (await said(person, "/config parrot enabled=no", "✅ parrot: ")).text
+    await said(person, "/parrot hello", "Parrot is switched off. /config parrot default takes that back.")
+    await said(person, "/config parrot default", "as usual")
+    assert (await said(person, "/parrot hello", "hello")).text == "hello"
     assert rows(bot, "select count(*) from persais.agent_config") == [(0,)]
 
 
 async def test_what_cannot_be_set_is_declined_in_the_owners_words(person: ChatClient, mind: minds.Mind) -> None:
     mind.planner[:] = [json.dumps({"understood": "x", "configure": {"agent": "nobody", "temperature": 1}})]
-    await person.send("Set nobody to temperature 1")
-    declined = await person.wait_for(lambda m: m.text.startswith("I cannot do that"), timeout=WITHIN)
+    declined = await said(person, "Set nobody to temperature 1", "I cannot do that", timeout=WITHIN)
     assert "There is no agent nobody" in declined.text

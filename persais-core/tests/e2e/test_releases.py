@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from changes import remote, rows
+from whole_bots import a_project, commit_everything, said
 
-from conftest import commit_everything, run_persais
 from persais_core.db.embedded import EmbeddedPostgres
 from persais_core.testing import live
 
@@ -28,10 +28,8 @@ ENDED_WITHIN = 180.0  # seconds; hanging is waited for a minute, and then half a
 @pytest.fixture(scope="module")
 async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path) -> AsyncIterator[live.Live]:
     folder = tmp_path_factory.mktemp("releases")
-    run_persais("new", str(folder / "project"))
-    run_persais("scaffold", "agent", "parrot", cwd=folder / "project")
-    commit_everything(folder / "project")
-    async with live.running(folder / "project", folder / "home", AIDER_VENV=str(aider_venv)) as running:
+    project = a_project(folder / "project", ("agent", "parrot"))
+    async with live.running(project, folder / "home", AIDER_VENV=str(aider_venv)) as running:
         yield running
 
 
@@ -65,21 +63,20 @@ def failure(bot: live.Live, commit: str) -> str | None:
 async def test_the_old_version_answers_all_that_is_said_meanwhile(bot: live.Live, kind: str) -> None:
     text, cause = BROKEN[kind]
     async with bot.person() as person:
-        await person.send("/parrot")
-        await person.wait_for(lambda m: "Parrot mode" in m.text)
+        await said(person, "/parrot", "Parrot mode")
         commit = await asyncio.to_thread(push, bot, text)
         deploy(bot, commit)
-        said = 0
+        sent = 0
         async with asyncio.timeout(ENDED_WITHIN):
             while not (ended := failure(bot, commit)):
-                said += 1
-                await person.send(f"{kind} {said}")
-                await person.wait_for(lambda m, n=said: m.text == f"{kind} {n}")
+                sent += 1
+                await person.send(f"{kind} {sent}")
+                await person.wait_for(lambda m, n=sent: m.text == f"{kind} {n}")
                 await asyncio.sleep(0.5)
         assert cause in ended
         answers = [m.text for m in await person.history() if m.from_bot and m.text.startswith(f"{kind} ")]
-    assert answers == [f"{kind} {number}" for number in range(max(1, said - len(answers) + 1), said + 1)]
-    assert said >= 1
+    assert answers == [f"{kind} {number}" for number in range(max(1, sent - len(answers) + 1), sent + 1)]
+    assert sent >= 1
 
 
 async def test_a_good_version_is_deployed_after_all_that(bot: live.Live) -> None:

@@ -1,4 +1,4 @@
-"""Tables through the chat: made, changed, a field dropped only by its own tap, and brought back."""
+"""Tables through the chat: made, a field renamed, another one dropped only by its own tap, and brought back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from changes import WITHIN, ask, rows
+from changes import WITHIN, ask, deploy, rows
+from whole_bots import PROJECT, said
 
 import minds
-from conftest import PROJECT
 from persais_core.db.embedded import EmbeddedPostgres
 from persais_core.emulators.telegram.client import ChatClient
 from persais_core.testing import live
@@ -24,11 +24,19 @@ MAKE = {
     "create": [{"kind": "schema", "name": "heroes", "title": "Heroes", "fields": FIELDS}],
     "steps": ["Say in the docstring that these are heroes."],
 }
+TEST = "tests/schemas/test_heroes.py"
+RENAME = {
+    "understood": "The role is called job",
+    "slug": "rename-role",
+    "edit": [SCHEMA, TEST],
+    "renames": [{"schema_name": "heroes", "before": "role", "after": "job"}],
+    "steps": ["Call the field role job."],
+}
 DROP = {
-    "understood": "Heroes have no role any more",
-    "slug": "drop-role",
-    "edit": [SCHEMA, "tests/schemas/test_heroes.py"],
-    "steps": ["Remove the field role."],
+    "understood": "Heroes have no job any more",
+    "slug": "drop-job",
+    "edit": [SCHEMA, TEST],
+    "steps": ["Remove the field job."],
 }
 
 
@@ -43,16 +51,6 @@ async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: 
         WATCH_SECONDS="1",
     ) as running:
         yield running
-
-
-@pytest.fixture
-async def person(bot: live.Live, mind: minds.Mind) -> AsyncIterator[ChatClient]:
-    mind.forget()
-    async with bot.person() as somebody:
-        await somebody.send("/mechanic")
-        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
-        yield somebody
-    mind.forget()
 
 
 def columns(bot: live.Live) -> set[str]:
@@ -70,35 +68,44 @@ def source(bot: live.Live, path: str) -> str:
     return (release / path).read_text()
 
 
-async def test_a_field_is_dropped_by_its_own_tap_alone_and_comes_back_with_its_data(
+async def test_a_renamed_field_keeps_its_data_and_one_is_dropped_by_its_own_tap_alone_and_comes_back(
     bot: live.Live, person: ChatClient, mind: minds.Mind
 ) -> None:
     mind.planner[:] = [json.dumps(MAKE)]
     mind.coder[:] = [lambda messages: add_comment(messages)]
     card = await ask(person, "Keep heroes with name and role")
     assert "PR is ready" in card.text, card.text
-    await person.press(card, "Deploy")
-    await person.wait_for(lambda m: m.text == "🚀 Deployed!", timeout=WITHIN)
+    await deploy(person, card)
     assert {"name", "role", "created_by"} <= columns(bot)
     execute(bot, "insert into agent_heroes (name, role, created_at, updated_at, is_deleted, created_by) "
                  "values ('Ann', 'wizard', now(), now(), false, 1), ('Bob', null, now(), now(), false, 1)")  # fmt: skip
     before = rows(bot, "select id, name, role from agent_heroes order by id")
 
-    schema, test = source(bot, SCHEMA), source(bot, "tests/schemas/test_heroes.py")
-    mind.planner[:] = [json.dumps(DROP)]
-    mind.coder[:] = [without_role(schema, SCHEMA) + without_role(test, "tests/schemas/test_heroes.py")]
-    card = await ask(person, "Heroes have no role")
+    mind.planner[:] = [json.dumps(RENAME)]
+    mind.coder[:] = ["".join(renamed(source(bot, path), path) for path in (SCHEMA, TEST))]
+    card = await ask(person, "Call the role of heroes job")
     assert "PR is ready" in card.text, card.text
-    assert "the field role is dropped" in card.text
-    await person.press(card, "Deploy and drop")
-    await person.wait_for(lambda m: m.text == "🚀 Deployed!", timeout=WITHIN)
+    assert "role becomes job, with what is in it" in card.text
+    await deploy(person, card)
+    execute(bot, "update agent_heroes set job = 'king' where name = 'Bob'")
+    before[1] = (*before[1][:2], "king")
+    for field in ("role", "job"):
+        assert rows(bot, f"select id, name, {field} from agent_heroes order by id") == before
+
+    mind.planner[:] = [json.dumps(DROP)]
+    mind.coder[:] = ["".join(without_job(source(bot, path), path) for path in (SCHEMA, TEST))]
+    card = await ask(person, "Heroes have no job")
+    assert "PR is ready" in card.text, card.text
+    losses, left = card.text.split("Left from change 2")
+    assert "the field job is dropped" in losses
+    assert "the field role is dropped" in left
+    await deploy(person, card, "Deploy and drop")
     await person.wait_for(lambda m: "was put aside" in m.text, timeout=WITHIN)
-    assert "role" not in columns(bot)
+    assert not {"role", "job"} & columns(bot)
     assert rows(bot, "select id, name from agent_heroes order by id") == [row[:2] for row in before]
 
-    await person.send("/rollback")
-    await person.wait_for(lambda m: "is not in the bot any more" in m.text, timeout=WITHIN)
-    assert rows(bot, "select id, name, role from agent_heroes order by id") == before
+    await said(person, "/rollback", "is not in the bot any more", timeout=WITHIN)
+    assert rows(bot, "select id, name, job from agent_heroes order by id") == before
 
 
 def add_comment(messages: list[dict[str, object]]) -> str:
@@ -108,8 +115,13 @@ def add_comment(messages: list[dict[str, object]]) -> str:
     return minds.search_replace(SCHEMA, f"{line}\n", f"{line}\n# They are heroes.\n")
 
 
-def without_role(text: str, path: str) -> str:
-    """An edit that takes every line about the role away."""
-    shorter = text.replace(', role="Hello World"', "")
-    kept = "".join(line for line in shorter.splitlines(keepends=True) if "role" not in line)
+def renamed(text: str, path: str) -> str:
+    """An edit that calls the role job."""
+    return minds.search_replace(path, text, text.replace("role", "job"))
+
+
+def without_job(text: str, path: str) -> str:
+    """An edit that takes every line about the job away."""
+    shorter = text.replace(', job="Hello World"', "")
+    kept = "".join(line for line in shorter.splitlines(keepends=True) if "job" not in line)
     return minds.search_replace(path, text, kept)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from changes import AGENT, WITHIN, a_plan, abort, ask, git, newest, reached, ready, remote, rows, traces
+from changes import AGENT, WITHIN, a_plan, abort, ask, deploy, git, newest, reached, ready, remote, rows, traces
+from whole_bots import a_project, commit_everything, said
 
 import minds
-from conftest import commit_everything, run_persais
 from persais_core.emulators.telegram.client import ChatClient
 from persais_core.testing import live
 
@@ -24,33 +25,24 @@ BREAKING = """        if message.text.startswith("b"):
 
 
 @pytest.fixture(scope="module")
-async def parrot(
-    tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: minds.Mind
-) -> AsyncIterator[tuple[live.Live, Path]]:
-    """A bot with one agent, and its project."""
+async def bot(tmp_path_factory: pytest.TempPathFactory, aider_venv: Path, mind: minds.Mind) -> AsyncIterator[live.Live]:
+    """A bot with one agent, whose changes may cost little."""
     folder = tmp_path_factory.mktemp("parrot")
-    run_persais("new", str(folder / "project"))
-    run_persais("scaffold", "agent", "parrot", cwd=folder / "project")
-    commit_everything(folder / "project")
     async with live.running(
-        folder / "project",
+        a_project(folder / "project", ("agent", "parrot")),
         folder / "home",
         AIDER_VENV=str(aider_venv),
         LLM_BASE_URL=mind.url,
         DEFAULT_MODEL="test-model",
         MAX_COST_PER_CHANGE="0.0055",
-    ) as bot:
-        yield bot, folder / "project"
+    ) as running:
+        yield running
 
 
 @pytest.fixture
-async def person(parrot: tuple[live.Live, Path], mind: minds.Mind) -> AsyncIterator[ChatClient]:
-    mind.forget()
-    async with parrot[0].person() as somebody:
-        await somebody.send("/mechanic")
-        await somebody.wait_for(lambda m: m.text == "🔧 Mechanic mode activated")
-        yield somebody
-    mind.forget()
+def parrot(bot: live.Live) -> tuple[live.Live, Path]:
+    """The bot, and its project."""
+    return bot, bot.home.parent / "project"
 
 
 async def test_words_said_while_a_change_is_open_correct_its_plan(
@@ -59,13 +51,15 @@ async def test_words_said_while_a_change_is_open_correct_its_plan(
     before = traces(*parrot)
     wait = asyncio.Event()
     mind.coder[:] = [wait]
-    await person.send('Create an agent "Loud" that answers in upper case')
-    await person.wait_for(lambda m: "answers with the message in upper case" in m.text, timeout=WITHIN)
-    await person.send("no, rather in lower case")
+    await said(
+        person, 'Create an agent "Loud" that answers in upper case', "answers with the message in upper case",
+        timeout=WITHIN,
+    )  # fmt: skip
+    corrected = await person.send("no, rather in lower case")
     await person.wait_for(lambda m: "correction of change" in m.text)
     wait.set()
     await person.wait_for(lambda m: "answers with the message in lower case" in m.text, timeout=WITHIN)
-    card = await ready(person)
+    card = await ready(person, after=corrected)
     assert len(rows(parrot[0], "select 1 from persais.pull_requests where state = 'open'")) == 1
     await abort(person, card)
     assert traces(*parrot) == before
@@ -91,7 +85,7 @@ async def test_what_failed_can_be_tried_again(person: ChatClient, mind: minds.Mi
     failed = await ask(person, "Change the parrot")
     assert [button.text for row in failed.buttons for button in row] == ["Retry", "Abort"]
     await person.press(failed, "Retry")
-    card = await ready(person)
+    card = await ready(person, after=failed)
     assert "PR is ready" in card.text
     await abort(person, card)
 
@@ -116,7 +110,7 @@ async def test_a_model_that_never_gets_done_is_stopped_by_the_cap(person: ChatCl
         if "MAX_COST_PER_CHANGE" in failed.text:
             break
         await person.press(failed, "Retry")
-        failed = await ready(person)
+        failed = await ready(person, after=failed)
     assert "MAX_COST_PER_CHANGE" in failed.text
     await abort(person, failed)
 
@@ -127,14 +121,11 @@ async def test_abort_by_command_stops_the_coder_in_the_middle_and_leaves_nothing
     before = traces(*parrot)
     wait = asyncio.Event()
     mind.coder[:] = [wait]
-    await person.send('Create an agent "Slow" that answers in upper case')
-    await person.wait_for(lambda m: "Writing the code" in m.text, timeout=WITHIN)
-    await person.send("/abort")
-    await person.wait_for(lambda m: "was aborted" in m.text, timeout=WITHIN)
+    await said(person, 'Create an agent "Slow" that answers in upper case', "Writing the code", timeout=WITHIN)
+    await said(person, "/abort", "was aborted", timeout=WITHIN)
     wait.set()
     assert traces(*parrot) == before
-    await person.send("/abort")
-    await person.wait_for(lambda m: m.text == "There is no change that could be aborted.")
+    await said(person, "/abort", "There is no change that could be aborted.")
 
 
 @pytest.mark.parametrize("state", ["planning", "scaffolding", "coding", "verifying", "delivering", "awaiting_approval"])
@@ -151,8 +142,7 @@ async def test_abort_in_any_state_leaves_nothing(
         mind.coder[:] = [wait]
     await person.send(f'Create an agent "S{state.replace("_", "")}" that answers in upper case')
     number = await reached(bot, state, after=earlier)
-    await person.send("/abort")
-    await person.wait_for(lambda m: f"Change {number} was aborted" in m.text, timeout=WITHIN)
+    await said(person, "/abort", f"Change {number} was aborted", timeout=WITHIN)
     wait.set()
     assert rows(bot, f"select state from persais.changes where id > {earlier}") == [("aborted",)]
     assert traces(*parrot) == before
@@ -172,23 +162,39 @@ async def test_deployed_explained_and_rolled_back(
 ) -> None:
     before = git(remote(parrot[0]), "ls-tree", "-r", "main")
     await ask(person, 'Create an agent "Shout" that answers in upper case')
-    await person.send("/deploy")
-    await person.wait_for(lambda m: m.text == "🚀 Deployed!", timeout=WITHIN)
-    await person.send("/shout hello")
-    said = await person.wait_for(lambda m: m.text == "HELLO")
-    await person.send("/why")
-    why = await person.wait_for(lambda m: m.text.startswith("Agent: shout"))
+    assert (await said(person, "/deploy", "🚀 Deployed!", timeout=WITHIN)).text.startswith("🚀 Deployed!")
+    assert (await said(person, "/shout hello", "HELLO")).text == "HELLO"
+    why = await said(person, "/why", "Agent: shout")
+    assert why.text.startswith("Agent: shout")
     assert 'First asked for: Create an agent "Shout"' in why.text
-    assert "Approved by: You" in why.text
-    assert said.from_bot
-    await person.send("/rollback")
-    told = await person.wait_for(lambda m: "is not in the bot any more" in m.text, timeout=WITHIN)
+    assert re.search(r"^Approved by: \S", why.text, re.M), "the person at this computer has a name"
+    told = await said(person, "/rollback", "is not in the bot any more", timeout=WITHIN)
     assert "Shout is not here any more; Master answers from here on." in told.text
     assert git(remote(parrot[0]), "ls-tree", "-r", "main") == before
-    await person.send("/shout hello")
-    await person.wait_for(lambda m: "no command /shout" in m.text)
-    await person.send("/rollback 1234567")
-    await person.wait_for(lambda m: "Nothing was rolled back" in m.text)
+    await said(person, "/shout hello", "no command /shout")
+    await said(person, "/rollback 1234567", "Nothing was rolled back")
+
+
+async def test_an_agent_is_deleted_by_asking_and_a_rollback_brings_it_back(
+    parrot: tuple[live.Live, Path], person: ChatClient, mind: minds.Mind
+) -> None:
+    await deploy(person, await ask(person, 'Create an agent "Poet" that answers in upper case'))
+    before = git(remote(parrot[0]), "ls-tree", "-r", "main")
+    mind.calls.clear()
+    card = await ask(person, "/mechanic Delete the agent Poet")
+    files = "bot/agents/poet.py, tests/agents/test_poet.py, tests/examples/poet.yaml"
+    assert f"🗑 Goes: {files}" in card.text and all(kind != "code" for kind, _ in mind.calls)
+    await said(person, "/poet hello", "HELLO")
+    await person.press(card, "Deploy")
+    told = await person.wait_for(lambda m: m.id > card.id and "🚀 Deployed!" in m.text, timeout=WITHIN)
+    assert "Poet is not here any more; Master answers from here on." in told.text
+    assert "poet" not in git(remote(parrot[0]), "ls-tree", "-r", "main")
+    assert "poet" not in (await said(person, "/agents", "/parrot")).text
+    await said(person, "/poet hello", "no command /poet")
+    await said(person, "/why poet", "It is not there any more")
+    await said(person, "/rollback", "is not in the bot any more", timeout=WITHIN)
+    assert git(remote(parrot[0]), "ls-tree", "-r", "main") == before
+    await said(person, "/poet hello", "HELLO")
 
 
 async def test_a_version_that_breaks_in_its_first_answers_is_taken_back_and_they_are_answered_by_the_old_one(
@@ -198,17 +204,14 @@ async def test_a_version_that_breaks_in_its_first_answers_is_taken_back_and_they
     mind.planner[:] = [a_plan()]
     mind.coder[:] = [minds.search_replace(AGENT, ECHOING, BREAKING)]
     card = await ask(person, "Change the parrot")
-    await person.press(card, "Deploy")
-    await person.wait_for(lambda m: m.text == "🚀 Deployed!", timeout=WITHIN)
-    await person.send("/parrot")
-    await person.wait_for(lambda m: "Parrot mode" in m.text)
-    await person.send("b one")
-    await person.wait_for(lambda m: "ran into an error" in m.text)
+    await deploy(person, card)
+    await said(person, "/parrot", "Parrot mode")
+    await said(person, "b one", "ran into an error")
     await person.send("b two")
     await person.wait_for(lambda m: "did not hold" in m.text and "broke in 2 of its first" in m.text, timeout=WITHIN)
     await person.wait_for(lambda m: m.text == "b two", timeout=WITHIN)
-    said = [m.text for m in await person.history() if m.from_bot]
-    assert [text for text in said if text in ("b one", "b two")] == ["b one", "b two"]
+    heard = [m.text for m in await person.history() if m.from_bot]
+    assert [text for text in heard if text in ("b one", "b two")] == ["b one", "b two"]
     assert git(remote(parrot[0]), "ls-tree", "-r", "main") == before
     failed = next(m for m in reversed(await person.history()) if "Not deployed" in m.text)
     await abort(person, failed)
@@ -222,11 +225,12 @@ async def test_a_version_that_does_not_load_never_replaces_the_old_one(
     mind.coder[:] = [minds.search_replace(AGENT, '    name = "parrot"\n', '    name = ""\n')]
     card = await ask(person, "Change the parrot")
     await person.press(card, "Deploy")
-    told = await person.wait_for(lambda m: "did not start" in m.text and "Cause" in m.text, timeout=WITHIN)
+    told = await person.wait_for(
+        lambda m: m.id >= card.id and "did not start" in m.text and "Cause" in m.text, timeout=WITHIN
+    )
     assert "Parrot has no name" in told.text
     assert git(remote(parrot[0]), "ls-tree", "-r", "main") == before
-    await person.send("/parrot still here")
-    await person.wait_for(lambda m: m.text == "still here")
+    assert (await said(person, "/parrot still here", "still here")).text == "still here"
 
 
 def push(bot: live.Live, work: Path, path: str, text: str | None) -> None:
@@ -261,16 +265,15 @@ async def test_what_was_approved_is_checked_again_with_what_main_has_become(
     main = git(remote(bot), "rev-parse", "main")
     await person.press(card, "Deploy")
     await person.wait_for(lambda m: "so all checks run once more" in m.text, timeout=WITHIN)
-    failed = await person.wait_for(lambda m: "❌ Not deployed" in m.text, timeout=WITHIN)
+    failed = await person.wait_for(lambda m: m.id == card.id and "❌ Not deployed" in m.text, timeout=WITHIN)
     assert "Main has changed since this was checked, and together with that it fails: Tests." in failed.text
     assert git(remote(bot), "rev-parse", "main") == main
 
     push(bot, tmp_path / "desk", "tests/agents/test_nobody.py", None)
     await person.press(failed, "Retry")
-    card = await ready(person)
+    card = await ready(person, after=failed)
     push(bot, tmp_path / "desk", "NOTES.md", "Nothing that the change minds.\n")
-    await person.press(card, "Deploy")
-    await person.wait_for(lambda m: m.text == "🚀 Deployed!", timeout=WITHIN)
+    await deploy(person, card)
     assert "NOTES.md" in git(remote(bot), "ls-tree", "--name-only", "main")
     body, checked = rows(bot, "select body, (body->>'checked_on') from persais.changes order by id desc limit 1")[0]
     assert checked and checked != body["base"]

@@ -14,6 +14,7 @@ import pytest
 from persais_core import errors
 from persais_core.git.bare import BareRepository
 from persais_core.git.repository import Repository
+from repositories import commit_all
 
 BRANCH = "feat/echo-v1"
 
@@ -29,24 +30,6 @@ class Place:
     base: str
 
 
-def begin(project: Path, files: dict[str, str]) -> str:
-    """Make a repository with one commit of some files."""
-    repo = pygit2.init_repository(str(project), initial_head="main")
-    return commit_all(repo, project, files)
-
-
-def commit_all(repo: pygit2.Repository, project: Path, files: dict[str, str]) -> str:
-    for name, text in files.items():
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    repo.index.add_all()
-    repo.index.write()
-    me = pygit2.Signature("Ann", "ann@localhost", 1, 0)
-    parents = [] if repo.head_is_unborn else [repo.head.target]
-    return str(repo.create_commit("refs/heads/main", me, me, "First\n\nbody", repo.index.write_tree(), parents))
-
-
 @pytest.fixture
 async def place(tmp_path: Path) -> Place:
     project = tmp_path / "my bot"
@@ -57,9 +40,9 @@ async def place(tmp_path: Path) -> Place:
         ".gitignore": "*.log\nsecret/\n",
         "run.sh": "#!/bin/sh\n",
     }
-    begin(project, files)
+    commit_all(project, files)
     (project / "run.sh").chmod(0o755)
-    base = commit_all(pygit2.Repository(str(project)), project, {})
+    base = commit_all(project, {})
     remote = BareRepository(tmp_path / "remote.git")
     remote.create_from(project)
     return Place(project, remote, Repository(project), tmp_path / "work" / "tree", base)
@@ -91,7 +74,7 @@ def main_of(place: Place) -> str:
 
 
 def test_a_project_inside_another_repository_is_refused(tmp_path: Path) -> None:
-    begin(tmp_path / "large", {"bot/main.py": "x\n"})
+    commit_all(tmp_path / "large", {"bot/main.py": "x\n"})
     with pytest.raises(errors.ProjectError, match="of its own"):
         Repository(tmp_path / "large" / "bot")
 
@@ -256,7 +239,7 @@ async def test_compiled_python_is_not_a_change(place: Place) -> None:
 
 async def test_a_repository_within_is_nothing_special_and_hides_no_file(place: Place) -> None:
     tree = await worktree(place)
-    begin(tree / "bot" / "nested", {"inner.py": "x\n"})
+    commit_all(tree / "bot" / "nested", {"inner.py": "x\n"})
     found = await statuses(place)
     assert found["bot/nested/inner.py"] == "added"
     assert "bot/nested/.git/config" in found
@@ -431,7 +414,7 @@ async def test_an_export_that_is_there_already_is_left_alone(place: Place, tmp_p
 
 async def test_a_tree_with_a_symlink_in_it_is_exported_without(place: Place, tmp_path: Path) -> None:
     (place.project / "link").symlink_to("/etc/passwd")
-    commit = commit_all(pygit2.Repository(str(place.project)), place.project, {})
+    commit = commit_all(place.project, {})
     await place.repository.export(commit, tmp_path / "out")
     assert not (tmp_path / "out" / "link").is_symlink()
     assert not (tmp_path / "out" / "link").exists()
@@ -447,7 +430,7 @@ async def test_nothing_that_a_worktree_or_its_repository_names_is_ever_run(place
     script.chmod(0o755)
     tree = await worktree(place)
     hostile = tree / "bot" / "repo"
-    begin(hostile, {"inner.py": "x\n"})
+    commit_all(hostile, {"inner.py": "x\n"})
     for repo in (hostile, place.project):
         hooks = repo / ".git" / "hooks"
         hooks.mkdir(exist_ok=True)

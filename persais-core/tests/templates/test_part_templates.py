@@ -7,7 +7,7 @@ import pytest
 
 from persais_core import errors
 from persais_core.domain import names
-from persais_core.domain.changes import FieldSpec, Part
+from persais_core.domain.plans import FieldSpec, Part
 from persais_core.templates import engine, naming
 
 ECHO = Part(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from persais_core import processes
-from persais_core.domain.changes import FieldSpec, Part
+from persais_core.domain.plans import FieldSpec, Part
 from persais_core.templates import engine, projects
 
 BIN = Path(sys.executable).parent

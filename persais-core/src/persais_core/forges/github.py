@@ -87,7 +87,11 @@ class GitHubForge:
             row = await self._ask("GET", f"pulls/{number}")
             # First, as somebody may have merged at GitHub what nobody approved here.
             if row["head"]["sha"] != head:
-                raise errors.ForgeError(f"pull request #{number} has newer commits than the one that was approved")
+                raise errors.ForgeError(
+                    f"pull request #{number} has newer commits than the one that was approved",
+                    key="forge-newer",
+                    number=str(number),
+                )
             if row["base"]["ref"] != "main":
                 raise errors.ForgeError(
                     f"pull request #{number} goes to {row['base']['ref']} and not to main any more; nothing was merged",
@@ -97,7 +101,7 @@ class GitHubForge:
             if merged := _merge_of(row, head):
                 return merged
             if row["state"] != "open":
-                raise errors.ForgeError(f"pull request #{number} is closed")
+                raise errors.ForgeError(f"pull request #{number} is closed", key="forge-closed", number=str(number))
             title = f"Merge pull request #{number}: {row['title']}"
             merge = {"sha": head, "merge_method": "merge", "commit_title": title}
             try:
@@ -122,7 +126,7 @@ class GitHubForge:
             with self._told():
                 return await self._ask("GET", f"pulls/{number}")
         except errors.ForgeError as error:
-            raise errors.ForgeUnavailableError(str(error), key=error.key, **error.values) from error
+            raise error.as_(errors.ForgeUnavailableError) from error
 
     async def merged(self, number: int, *, head: str) -> str | None:
         """The commit on main that merged a pull request."""
@@ -159,7 +163,7 @@ class GitHubForge:
                 f"the repository at GitHub cannot be reached ({error}); try again later", key="forge-away"
             ) from error
         except errors.GitError as error:
-            raise errors.ForgeError(str(error), key=error.key, **error.values) from error
+            raise error.as_(errors.ForgeError) from error
 
     async def failed_run(self, commit: str) -> str | None:
         """Why the workflows of a commit on main failed; None: they did not, or the token may not read them."""

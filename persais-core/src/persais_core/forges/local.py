@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 from sqlmodel import col
@@ -15,6 +16,20 @@ from persais_core.db.tables.evolution import PullRequest
 from persais_core.domain.changes import Verdict
 from persais_core.forges.base import PullRequestLink
 from persais_core.git.bare import BareRepository
+
+_PATH = "/pulls/"
+
+
+def moved(url: str, pages_url: str) -> str:
+    """The address of a pull request's page where the pages are served now; any other address stays as it is.
+
+    Args:
+        url: as it was when the pull request was opened.
+        pages_url: where the pages are served.
+    """
+    parts = urlsplit(url)
+    is_ours = parts.path.startswith(_PATH) and parts.query.startswith("key=")
+    return f"{pages_url}{parts.path}?{parts.query}" if is_ours else url
 
 
 class LocalForge:
@@ -43,7 +58,7 @@ class LocalForge:
                 await session.flush()
             row.head, row.base, row.title, row.body = head, base, title, body
             assert row.number is not None
-            return PullRequestLink(number=row.number, url=f"{self._pages_url}/pulls/{row.number}?key={row.key}")
+            return PullRequestLink(number=row.number, url=f"{self._pages_url}{_PATH}{row.number}?key={row.key}")
 
     async def report(self, head: str, verdicts: Sequence[Verdict]) -> None:
         """Nothing: the text of a pull request tells the checks, and its page shows that."""
@@ -61,13 +76,17 @@ class LocalForge:
         if row.state == "merged" and row.merge_commit:
             return row.merge_commit
         if row.state != "open":
-            raise errors.ForgeError(f"pull request #{number} is closed")
+            raise errors.ForgeError(f"pull request #{number} is closed", key="forge-closed", number=str(number))
         if row.head != head:
-            raise errors.ForgeError(f"pull request #{number} has newer commits than the one that was approved")
+            raise errors.ForgeError(
+                f"pull request #{number} has newer commits than the one that was approved",
+                key="forge-newer",
+                number=str(number),
+            )
         try:
             commit = await self._remote.merge(head, f"Merge pull request #{number}: {row.title}")
         except errors.GitError as error:
-            raise errors.ForgeError(str(error), key=error.key, **error.values) from error
+            raise error.as_(errors.ForgeError) from error
         async with self._database.session() as session:
             merged = await session.get_one(PullRequest, number)
             merged.state, merged.merge_commit = "merged", commit
@@ -82,14 +101,14 @@ class LocalForge:
         try:
             return row.merge_commit or await self._remote.merged(head)
         except errors.GitError as error:
-            raise errors.ForgeError(str(error), key=error.key, **error.values) from error
+            raise error.as_(errors.ForgeError) from error
 
     async def revert(self, merge_commit: str, *, reason: str) -> str:
         """Take a merge back."""
         try:
             return await self._remote.revert(merge_commit, f"Revert {merge_commit[:12]}\n\n{reason}")
         except errors.GitError as error:
-            raise errors.ForgeError(str(error), key=error.key, **error.values) from error
+            raise error.as_(errors.ForgeError) from error
 
     async def failed_run(self, commit: str) -> str | None:
         """None: nothing runs here."""
@@ -116,5 +135,5 @@ class LocalForge:
         async with self._database.session() as session:
             row = await session.get(PullRequest, number)
         if row is None:
-            raise errors.ForgeError(f"there is no pull request #{number}")
+            raise errors.ForgeError(f"there is no pull request #{number}", key="forge-none", number=str(number))
         return row

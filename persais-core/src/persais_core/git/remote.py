@@ -102,7 +102,9 @@ class Callbacks(pygit2.RemoteCallbacks):
         if remote is None or remote.token is None:
             raise errors.GitError("the remote repository asks who we are; set GITHUB_TOKEN", key="git-no-token")
         if urlsplit(url).netloc != urlsplit(remote.url).netloc:
-            raise errors.GitError("the remote repository sends us to another host; check GIT_REMOTE_URL")
+            raise errors.GitError(
+                "the remote repository sends us to another host; check GIT_REMOTE_URL", key="git-elsewhere"
+            )
         if self._shown:
             raise errors.GitError(
                 "the remote repository refuses GITHUB_TOKEN; it may be wrong, expired, or without the right to write "

@@ -46,11 +46,20 @@ class Repository:
         self.path, self._far = path.resolve(), far
         # Not discovered upward: a project that lies inside another repository must never branch and commit there.
         if not (self.path / ".git").exists():
-            raise errors.ProjectError(f"{self.path} is not the top of a git repository of its own; run `persais new`")
+            raise errors.ProjectError(
+                f"{self.path} is not the top of a git repository of its own; run `persais new`",
+                key="git-no-repository",
+                path=str(self.path),
+            )
         try:
             self._repo = pygit2.Repository(str(self.path))
         except pygit2.GitError as error:
-            raise errors.ProjectError(f"{self.path} is not a usable git repository: {error}") from error
+            raise errors.ProjectError(
+                f"{self.path} is not a usable git repository: {error}",
+                key="git-unusable",
+                place=str(self.path),
+                cause=str(error),
+            ) from error
 
     async def _do(self, work: Callable[[], T]) -> T:
         """Run blocking libgit2 work in a thread and say its failure in our words."""
@@ -101,7 +110,7 @@ class Repository:
                         callbacks=Callbacks(self._far),
                     )
                 if REMOTE_MAIN not in self._repo.references:
-                    raise errors.GitError("the remote repository has no branch main")
+                    raise errors.GitError("the remote repository has no branch main", key="git-no-main")
                 return str(self._repo.references[REMOTE_MAIN].target)
 
         return await self._do(work)
@@ -203,7 +212,11 @@ class Repository:
                 for path in paths:
                     file = folder / path
                     if file.parent.resolve() != (top / path).parent:
-                        raise errors.GitError(f"{path} leads out of the worktree through a link; nothing was committed")
+                        raise errors.GitError(
+                            f"{path} leads out of the worktree through a link; nothing was committed",
+                            key="git-link",
+                            path=path,
+                        )
                     if file.is_file() and not file.is_symlink():
                         blob = self._repo.create_blob(file.read_bytes())
                         index.add(pygit2.IndexEntry(path, blob, FileMode.BLOB))

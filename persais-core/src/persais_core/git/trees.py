@@ -50,7 +50,9 @@ def changed(repo: pygit2.Repository, base: str, folder: Path) -> Iterator[TreeFi
     seen = set()
     for number, (path, info) in enumerate(_walk(folder)):
         if number >= MAX_FILES:
-            raise errors.GitError(f"the worktree holds more than {MAX_FILES} files")
+            raise errors.GitError(
+                f"the worktree holds more than {MAX_FILES} files", key="git-many-files", limit=str(MAX_FILES)
+            )
         seen.add(path)
         mode = _mode(info)
         known = before.get(path)

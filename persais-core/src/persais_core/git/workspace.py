@@ -54,13 +54,17 @@ def _clone(folder: Path, far: Remote) -> None:
         repo.remotes[REMOTE].fetch([f"+refs/heads/*:refs/remotes/{REMOTE}/*"], callbacks=Callbacks(far))
         if REMOTE_MAIN not in repo.references:
             raise errors.GitError(
-                f"{far.url} has no branch main yet; push your project there first: git push {far.url} HEAD:main"
+                f"{far.url} has no branch main yet; push your project there first: git push {far.url} HEAD:main",
+                key="git-unborn",
+                url=far.url,
             )
         repo.references.create(MAIN, repo.references[REMOTE_MAIN].target)
         repo.checkout("HEAD")
     except (pygit2.GitError, KeyError, ValueError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
-        raise errors.GitError(f"{far.url} cannot be cloned: {error}") from error
+        raise errors.GitError(
+            f"{far.url} cannot be cloned: {error}", key="git-uncloned", url=far.url, cause=str(error)
+        ) from error
     except errors.GitError:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
@@ -95,7 +99,9 @@ def connect(project: Path, far: Remote) -> None:
                 repo.references.create(REMOTE_MAIN, ours, force=True)
             raise
     except (pygit2.GitError, KeyError, ValueError) as error:
-        raise errors.GitError(f"{far.url} cannot be used: {error}") from error
+        raise errors.GitError(
+            f"{far.url} cannot be used: {error}", key="git-unusable", place=far.url, cause=str(error)
+        ) from error
 
 
 def _join(repo: pygit2.Repository, far: Remote, ours: str) -> None:
@@ -110,12 +116,16 @@ def _join(repo: pygit2.Repository, far: Remote, ours: str) -> None:
         if str(base) != theirs:
             raise errors.GitError(
                 f"main at {far.url} and this project's have gone different ways; bring them together with git, or give "
-                "GIT_REMOTE_URL an empty repository"
+                "GIT_REMOTE_URL an empty repository",
+                key="git-apart",
+                url=far.url,
             )
     callbacks = Callbacks(far)
     repo.remotes[REMOTE].push([f"{ours}:{MAIN}"], callbacks=callbacks)
     if callbacks.refused:
-        raise errors.GitError(f"{far.url} does not take main ({callbacks.refused})")
+        raise errors.GitError(
+            f"{far.url} does not take main ({callbacks.refused})", key="git-push-refused", cause=callbacks.refused
+        )
     repo.references.create(REMOTE_MAIN, pygit2.Oid(hex=ours), force=True)
 
 

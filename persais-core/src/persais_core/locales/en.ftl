@@ -7,7 +7,10 @@ mechanic-activated = 🔧 Mechanic mode activated
 agent-activated = { $emoji } { $title } mode activated
 unknown-command = I know no command /{ $command }. /help shows what there is.
 unknown-command-button = /{ $command } is no command: tap { $button } on the card of the change.
-unknown-command-near = I know no command /{ $command }. Did you mean /{ $near }? /help shows what there is.
+unknown-command-near = I know no command /{ $command }. Did you mean /{ $near }?{ $near ->
+    [help] { "" }
+   *[other] { " " }/help shows what there is.
+    }
 agent-off = { $title } is switched off. /config { $agent } default takes that back.
 agent-gone = { $title } is not here any more; Master answers from here on.
 attachment-not-yet = I cannot use voice messages, pictures or files yet. Please write it in words.
@@ -39,27 +42,27 @@ start =
 start-user =
     { $hello }
     Just write to me. /agents shows who is here, /help everything else.
-help = **Talking**
-    /agents — the agents, to choose one
-    /master — back to Master
-    /reset — forget this conversation
-    /why — where an agent's behaviour comes from
-    /status — how the bot is
-    /start — the greeting
-    /help — this list
-help-agents = **Agents**
-help-mechanic = **Changing the bot**
-    /mechanic — say in plain words what you need: a new agent, a change, another model or other keywords for an agent; or ask how the bot works
-    /deploy — put the change that waits into service
-    /abort — call a change off
-    /stop — end the preview of a change
-    /rollback — take the last change back
-help-admin = **Looking after it**
-    /config — how each agent is set, and set it
-    /visibility — who sees an agent
-    /audit — who did what
-    /dead — what kept failing
-help-claim = /claim — make this bot yours, with the code from its terminal
+help-talking = **Talking**
+help-agents = the agents, to choose one
+help-master = back to Master
+help-reset = forget this conversation
+help-why = where an agent's behaviour comes from
+help-status = how the bot is
+help-start = the greeting
+help-help = this list
+help-own = **Agents**
+help-changing = **Changing the bot**
+help-mechanic = say in plain words what you need: a new agent, a change, another model or other keywords for an agent; or ask how the bot works
+help-deploy = put the change that waits into service
+help-abort = call a change off
+help-stop = end the preview of a change
+help-rollback = take the last change back
+help-care = **Looking after it**
+help-config = how each agent is set, and set it
+help-visibility = who sees an agent
+help-audit = who did what
+help-dead = what kept failing
+help-claim = make this bot yours, with the code from its terminal
 agents =
     { $count ->
         [0] There are no agents yet besides these. /mechanic makes one.
@@ -112,6 +115,10 @@ mechanic-understood-edit =
     Got it. { $summary }
 
     I will change:
+mechanic-understood-remove =
+    Got it. { $summary }
+
+    I will remove, with their tests and examples:
 mechanic-declined = I cannot do that. { $reason }
 mechanic-answer = 🔧 { $answer }
 mechanic-to-set =
@@ -127,6 +134,7 @@ mechanic-retried = 🔁 It did not work, so it is tried again below. { $cause }
 mechanic-aborted = Change { $change } was aborted.
 mechanic-replaced = Change { $change } was replaced by change { $by }.
 stage-scaffolding = Skeleton from templates
+stage-removing = Removing the files
 stage-coding = Writing the code
 stage-coding-again = Mending the code, round { $round }
 stage-verifying = Checking
@@ -141,12 +149,12 @@ check-tests = Tests
 check-examples = Examples
 check-production = In use
 recheck-begun = Main has changed since this was checked, so all checks run once more.
-recheck-failed = Main has changed since this was checked, and together with that it fails: { $checks }. Nothing was merged. Retry makes it anew on what main is now.
-recheck-failed-late = Main has changed while this was merged, and together with that it fails: { $checks }. It does not serve. Retry makes it anew on what main is now.
-recheck-losses = Main has changed since this was checked, and it would now drop or bind other data than the card says. Nothing was merged. Retry makes it anew on what main is now.
-rounds-over = After { $rounds } rounds these checks still fail: { $checks }.
-coder-denied = The coder wanted to write files that this change may not touch: { $paths }. Nothing of it was kept.
-coder-failed = The coder did not finish: { $detail }
+error-recheck-failed = Main has changed since this was checked, and together with that it fails: { $checks }. Nothing was merged. Retry makes it anew on what main is now.
+error-recheck-failed-late = Main has changed while this was merged, and together with that it fails: { $checks }. It does not serve. Retry makes it anew on what main is now.
+error-recheck-losses = Main has changed since this was checked, and it would now drop or bind other data than the card says. Nothing was merged. Retry makes it anew on what main is now.
+error-rounds-over = After { $rounds } rounds these checks still fail: { $checks }.
+error-coder-denied = The coder wanted to write files that this change may not touch: { $paths }. Nothing of it was kept.
+error-coder-failed = The coder did not finish: { $detail }
 
 ## The card
 
@@ -164,6 +172,7 @@ card-files =
         [one] Files: 1 changed
        *[other] Files: { $count } changed
     }
+card-removed = 🗑 Goes: { $files }
 card-tests = Tests: ✅ Passed
 card-examples =
     { $count ->
@@ -176,14 +185,31 @@ card-examples =
     }
 card-examples-replaced =
     { $count ->
-        [one] 1 older example was replaced, as you asked for another answer
-       *[other] { $count } older examples were replaced, as you asked for other answers
+        [one] Examples: 1 replaced, as you asked for another answer
+       *[other] Examples: { $count } replaced, as you asked for other answers
+    }{ $files ->
+        [0] { "" }
+        [one] { "" } (1 more file)
+       *[other] { "" } ({ $files } more files)
     }
 card-cost = Cost: ${ $cost }
 button-deploy = Deploy
 button-abort = Abort
 button-view = View PR
 view-link = The pull request: { $url }
+page-pull-request = Pull request #{ $number }
+page-state-open = open
+page-state-merged = merged
+page-state-closed = closed
+page-nothing = This pull request changes nothing.
+page-checks = Checks
+page-passed = passed
+page-failed = failed
+page-cost = Cost: ${ $cost }, { $tokens } tokens
+page-removed = Removed
+page-request = Request
+page-correction = Correction
+page-plan = Plan
 deployed = 🚀 Deployed!
 deployed-which = Change { $change }: { $summary }
 deploy-failed = ❌ The new version did not start, so the old one keeps serving. Cause: { $cause }
@@ -213,11 +239,17 @@ state-failed = failed
 
 mechanic-replaces = I take that as a correction of change { $change }, whose place this takes.
 mechanic-question = ❓ { $question }
-plan-tables = Tables: { $tables }
-plan-tools = Tools: { $tools }
+plan-tables = New tables: { $names }
+plan-tables-changed = Changed tables: { $names }
+plan-tools = New tools: { $names }
+plan-tools-changed = Changed tools: { $names }
+plan-changes = I will change:
 plan-estimate = Changes here cost about ${ $cost }.
 plan-estimate-small = Changes here cost less than a cent.
-rounds-same = Round { $round } failed exactly as the one before, so more rounds would only cost money.
+error-remove-failed = Without what is removed these checks fail: { $checks }. Say what else is to be changed or removed, or tap Retry for a new plan.
+error-remove-in-work = change { $change } is still open and is about { $path } too. Deploy it or send /abort { $change } first, then tap Retry
+error-remove-link = { $path } leads out of the project through a link; nothing was removed
+error-rounds-same = Round { $round } failed exactly as the one before, so more rounds would only cost money.
 card-rolled-back = ↩️ Rolled back
 button-retry = Retry
 button-set = Set
@@ -231,7 +263,7 @@ diff-file = The whole change { $change }
 deploy-returned = ↩️ The new version did not hold, so the old one serves again. Cause: { $cause }
 deploy-returned-card = The new version did not hold, so the old one serves again.
 rollback-begun = ↩️ Change { $change } ({ $branch }) is taken back; the version without it is being started...
-rollback-done = ↩️ Rolled back: change { $change } is not in the bot any more.
+rollback-done = ↩️ Rolled back: change { $change } is not in the bot any more. To have it again, ask the Mechanic for it in the same words.
 rollback-stuck = ❌ Change { $change } was taken out of main, but the version without it does not start, so the present one keeps serving. Cause: { $cause }
 rollback-failed = Nothing was rolled back: { $cause }.
 rollback-told = ↩️ { $who } rolls back change { $change } ({ $branch }).
@@ -260,9 +292,12 @@ deploy-unknown =
 stop-nothing = No preview is running here.
 reset-done = Forgotten. Master answers from here on.
 state-rolled-back = rolled back
-why-unknown = { $agent } was not made here, so there is nothing to tell of it. Name an agent that was, such as /why echo, or send /why as a reply to a message of mine.
+why-unknown = { $agent } was not made here, so there is nothing to tell of it.
+why-unknown-other = { $agent } was not made here, so there is nothing to tell of it. Name an agent that was, such as /why { $other }, or send /why as a reply to a message of mine.
+being-made = There is no agent { $agent } yet: change { $change } makes it ({ $state }).
 why-near = There is no agent { $agent }. Did you mean /why { $near }?
 why-agent = Agent: { $agent }
+why-removed = It is not there any more: change { $change } removed it, and /rollback { $change } brings it back.
 why-request = First asked for: { $request }
 why-correction = Corrected: { $text }
 why-last-request = Last changed by: { $request }
@@ -277,6 +312,8 @@ why-cost = Cost: ${ $cost }
 emulators-model-read = I read your request.
 emulators-model-creates = New agent { $title }: { $does }.
 emulators-model-changes = Change of the agent { $title }: { $does }.
+emulators-model-removes = The agent { $title } goes.
+emulators-model-milder = To keep it and only have it say nothing, switch it off instead: { $off }
 emulators-model-comments = One comment at the top of { $file }: “{ $text }”.
 emulators-model-does-repeat = repeats each message with “{ $text }” in front
 emulators-model-does-prefix = answers with “{ $text }” and then the message
@@ -288,7 +325,7 @@ emulators-model-beyond = I am the offline model: I know only simple text agents 
 emulators-model-half = I am the offline model and could do only a part of that, one of: { $does }. I would rather do nothing than half of it. Ask for one such thing alone, or set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
 emulators-model-exists = There is an agent { $title } already: /{ $agent }. Say “change the agent { $title }” and what it should do, or choose another name.
 emulators-model-missing = There is no agent { $title } to change. These exist: { $agents }.
-emulators-model-only = I am the offline model: all that I can change of { $title } is what it does with a message (repeat it, put a text before or after it, upper or lower case, reversed), its temperature, its model, and whether it is switched off. Say “switch { $title } off”, or type { $off }, to switch it off. Type /rollback and a change's number to take back what that change made. For more, set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
+emulators-model-only = I am the offline model: all that I can change of { $title } is what it does with a message (repeat it, put a text before or after it, upper or lower case, reversed), its temperature, its model, and whether it is switched off, or there at all. Say “switch { $title } off”, or type { $off }, to switch it off, and “delete the agent { $title }” to remove it. Type /rollback and a change's number to take back what that change made. For more, set OPENROUTER_API_KEY or LLM_BASE_URL and start again.
 emulators-model-which-text = Which text should the agent add, and where? Put it in quotes, for example: put "Hello: " before each message.
 emulators-model-which-side = Should the text stand before or after each message?
 emulators-model-which-deed = What should the agent do with each message? As the offline model I know: repeat it, put a text before or after it (in quotes), upper case, lower case, reversed.
@@ -319,13 +356,14 @@ button-stop = Stop
 tap-try = Starting the preview...
 preview-mark = 👁 preview · { $title }
 preview-started = 👁 Preview of { $title }: write to it; production does not know it yet
+preview-how = Stop, or /stop, ends it. To correct it, write for example: /mechanic no, in lower case
 preview-tables = Its tables are its own: empty at first, and thrown away when the preview ends.
 preview-ended = 👁 Preview ended
 preview-ended-time = 👁 Preview ended: the time of { $title } is over. Tap Try on the card to start it again.
 preview-decided = 👁 Preview ended, as the change was decided on.
 preview-broke = 👁 Preview ended: { $title } was stopped because { $cause }.
 preview-failed = 👁 The preview did not start: { $cause }
-preview-many =
+error-preview-many =
     { $count ->
         [one] { $count } preview is running already; stop it first
        *[other] { $count } previews are running already; stop one first
@@ -333,6 +371,7 @@ preview-many =
 preview-none = There is no preview of that change any more.
 preview-gone = 👁 The preview is not running any more, so nobody has read this. Tap Try on the card to start it again.
 preview-silent = (no answer)
+preview-buttons = Buttons: { $buttons } (type one; they can be tapped once this is deployed)
 preview-error = ⚠️ { $cause }
 
 ## Migrations
@@ -341,6 +380,8 @@ migration-add-enum = The type { $name } is made.
 migration-add-label = The type { $name } learns: { $detail }.
 migration-add-table = The table { $table } is made.
 migration-add-column = The table { $table } gets the field { $column }.
+migration-carry-over = In { $table }, the field { $detail } becomes { $column }, with what is in it.
+migration-part-fields = In { $table }, these fields are not kept the same any more: { $detail }.
 migration-allow-empty = In { $table }, the field { $column } may be empty from now on.
 migration-set-default = In { $table }, the field { $column } gets a default.
 migration-ease-column = In { $table }, the field { $column } need not be given any more.
@@ -356,14 +397,28 @@ migration-forbid-empty = In { $table }, the field { $column } must not be empty 
 migration-drop-column = In { $table }, the field { $column } is dropped; what is in it is kept aside for 30 days.
 migration-drop-table = The table { $table } is dropped with all its records; they are kept aside for 30 days.
 card-losses = ⚠️ This change loses or binds data, once the new version has proven itself:
+card-left = 🗄 { $change ->
+        [0] Left from an earlier change
+       *[other] Left from change { $change }
+    }, and done by Deploy and drop too: { $what }
+card-renamed = ✏️ { $before } becomes { $after }, with what is in it.
 button-deploy-drop = Deploy and drop
 migration-dropped = 🗄 What the new version no longer needs was put aside. It is kept for 30 days.
 migration-drop-failed = ⚠️ The new version serves, but nothing was dropped. Cause: { $cause }
-migration-failed = ❌ The tables could not be changed, so nothing was deployed. Cause: { $cause }
-migration-not-taken-back = ⚠️ The tables could not be brought back to what they were. Cause: { $cause }
+error-migration-failed = ❌ The tables could not be changed, so nothing was deployed. Cause: { $cause }
+error-migration-not-taken-back = ⚠️ The tables could not be brought back to what they were. Cause: { $cause }
 
 ## What went wrong
 
+error-coder-unfit = the files do not fit: { $cause }
+error-coder-crashed = its program ended without a result: { $cause }
+error-coder-secret = a secret of the bot stood in what the model was to read, so it was not sent; take it out of the files
+error-coder-calls = it made more calls than any change needs and was stopped; try again, or ask for a smaller change
+error-coder-unreachable = the model's server at { $host } could not be reached or did not answer ({ $kind })
+error-model-credit = the account at the model's server has no credit left; top it up
+error-coder-model = the model's server does not know { $model }; check CODER_MODEL
+error-coder-refused = the model's server refused the request ({ $status }): { $text }
+error-worktree-strays = the work folder differs in { $paths }, which is not part of this change; tap Retry
 error-coder-resting = the coder failed several times in a row and is left alone for half a minute; try again then
 error-forge-resting = the place that keeps pull requests failed several times in a row and is left alone for half a minute; try again then
 error-records-closed = the records cannot be opened safely, so they stay closed; /status says why
@@ -386,6 +441,68 @@ error-model-tools = the model went on calling its tools and never answered; ask 
 error-budget-change = this change has spent ${ $spent } on models, and MAX_COST_PER_CHANGE allows no more
 error-budget-day = ${ $spent } were spent on models in 24 hours, and MAX_COST_PER_DAY allows no more
 error-plan = the model gave no usable plan ({ $problem }); say it in other words or try again
+error-plan-words = the model gave no plan, and said: { $words } Say it in other words, or try again
+error-unexpected = { unexpected }
+error-and-more =
+    { $first }
+
+    { $more }
+error-change-none = there is no change { $change }
+error-preview-stale = this button belongs to an older state of the change
+error-preview-stuck =
+    { $count ->
+        [one] it asked the model more than once for one answer
+       *[other] it asked the model more than { $count } times for one answer
+    }
+error-preview-unloadable = it cannot be loaded: { $cause }
+error-preview-no-agent = there is no agent { $agent } in it
+error-examples-full = { $path } has no room: at most { $limit } examples are kept; take some out by hand first
+error-examples-large = { $path } would have more than { $size } kB; take some examples out first
+error-forge-closed = pull request #{ $number } is closed
+error-forge-newer = pull request #{ $number } has newer commits than the one that was approved
+error-forge-none = there is no pull request #{ $number }
+error-git-elsewhere = the repository sends me to another host; check GIT_REMOTE_URL
+error-git-no-main = the repository has no branch main
+error-git-no-repository = { $path } is not the top of a git repository of its own; `persais new` makes one
+error-git-unusable = { $place } cannot be used: { $cause }
+error-git-many-files = the work folder holds more than { $limit } files
+error-git-unborn = { $url } has no branch main yet; push your project there first: git push { $url } HEAD:main
+error-git-uncloned = { $url } cannot be cloned: { $cause }
+error-git-apart = main at { $url } and this project's have gone different ways; bring them together with git, or give GIT_REMOTE_URL an empty repository
+error-git-link = { $path } leads out of the work folder through a link; nothing was committed
+error-examples-too-large = { $path } has more than { $size } kB; take some examples out
+error-examples-references = { $path } uses references (&, *); write each text out
+error-examples-deep = { $path } is no YAML of examples: lists lie in lists, too deep
+error-examples-no-yaml = { $path } is no YAML: { $cause }
+error-examples-shape = { $path } must hold `agent:` and `examples:`, and nothing else
+error-examples-wrong = the examples in { $path } cannot be used: { $cause }
+error-examples-elsewhere = { $path } says that it is about { $agent }; a file is named after its agent
+error-sandbox-refused = the sandbox is unavailable ({ $cause }); use a Linux with Landlock, or set ALLOW_UNSANDBOXED=1
+error-sandbox-broken = the sandbox could not be set up: { $cause }
+error-sandbox-unreachable = { $folder } cannot be reached by the sandbox's user; move it to another place
+error-sandbox-odd-file = { $name } is neither a file nor a folder; remove it from the project
+error-sandbox-large = the project has more than { $files } files or { $size } MB; move data out of it
+error-sandbox-left = { $folder } could not be removed; remove it by hand ({ $cause })
+error-sandbox-endless = a program in the sandbox could not be ended; restart the machine or the container
+error-ended-time = it did not end within { $seconds } s
+error-ended-memory = it used more than { $size } MB of memory
+error-ended-processes =
+    { $count ->
+        [one] it started more than { $count } process
+       *[other] it started more than { $count } processes
+    }
+error-ended-files =
+    { $count ->
+        [one] it made more than { $count } file
+       *[other] it made more than { $count } files
+    }
+error-ended-disk = it wrote more than { $size } MB
+error-ended-output = it printed more than { $size } kB
+error-ended-unwanted = it was no longer wanted
+error-ended-itself = it ended with exit code { $code }{ $last }
+error-ended-silent = it did not answer within { $seconds } s
+error-ended-flood = it said more than { $size } kB at once
+error-ended-odd = it said something that is no answer
 error-called-off = the change was called off meanwhile
 error-changed-meanwhile = the files changed after they were checked; try again
 error-merge-conflict = main has changed meanwhile in { $paths }; tap Retry to have it made anew on what main is now
@@ -411,17 +528,17 @@ error-forge-refused = GitHub refuses it: { $cause }
 error-rollback-none = there is no deployed change that could be rolled back
 error-rollback-words = name a commit (at least 7 hex digits) or the number of a change, or nothing
 error-rollback-unknown = { $what } is no deployed change. These can be rolled back, the newest first: { $changes }
-coder-said = The model changed nothing, and said: { $words }
-coder-no-edits = The model answered without changing a file.
-coder-malformed = The model's edits did not fit the files, even after they were sent back.
-coder-token-limit = The model ran into its token limit; ask for a smaller change.
-coder-cost-limit = The coder reached the cost limit before the change was whole. Ask for less, or raise MAX_COST_PER_CHANGE or MAX_COST_PER_DAY.
-coder-timed-out = The coder did not finish in time.
+error-coder-said = The model changed nothing, and said: { $words }
+error-coder-no-edits = The model answered without changing a file.
+error-coder-malformed = The model's edits did not fit the files, even after they were sent back.
+error-coder-token-limit = The model ran into its token limit. Retry often helps; if it does not, ask for a smaller change.
+error-coder-cost-limit = The coder reached the cost limit before the change was whole. Ask for less, or raise MAX_COST_PER_CHANGE or MAX_COST_PER_DAY.
+error-coder-timed-out = The coder did not finish in time.
 
 ## Alarms and the log of acts
 
 mechanic-own-words = That was written by somebody else, so I take it as something to read and not as a wish. Please say in your own words what is to change.
-tests-not-run = Tests not run: the sandbox is unavailable ({ $cause }). Nothing can be deployed from this; use a Linux with Landlock, or set ALLOW_UNSANDBOXED=1 on a machine without secrets.
+error-tests-not-run = Tests not run: the sandbox is unavailable ({ $cause }). Nothing can be deployed from this; use a Linux with Landlock, or set ALLOW_UNSANDBOXED=1 on a machine without secrets.
 menu-audit = Who did what
 alert-claim = Somebody tries again and again to claim this bot.
 alert-edit = The coder wanted to write where a change may not. Nothing of it was kept.
@@ -440,8 +557,8 @@ alert-actors = By user: { $actors }
 alert-more = /audit shows the acts.
 audit-title =
     { $count ->
-        [one] The last act:
-       *[other] The last { $count } acts, newest at the bottom:
+        [one] The last act, its time in UTC:
+       *[other] The last { $count } acts, newest at the bottom, times in UTC:
     }
 audit-empty = Nothing like that has been noted.
 audit-bot = the bot
@@ -490,12 +607,23 @@ act-taken-back = release taken back
 act-tap = tap
 act-turn-refused = wish refused
 
+coder-status-edited = files written
+coder-status-no-edits = nothing written
+coder-status-malformed = unusable edits
+coder-status-denied = edits refused
+coder-status-token-limit = token limit reached
+coder-status-cost-limit = cost limit reached
+coder-status-llm-error = the model failed
+coder-status-apply-error = edits did not fit
+coder-status-crashed = crashed
+coder-status-timed-out = out of time
 detail-yes = yes
 detail-no = no
 detail-arguments = given
 detail-cost = cost
 detail-denied = not allowed
 detail-about = about
+detail-agent = agent
 detail-attempt = try
 detail-branch = branch
 detail-button = button

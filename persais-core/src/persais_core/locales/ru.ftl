@@ -7,7 +7,10 @@ mechanic-activated = 🔧 Режим Механика активирован
 agent-activated = { $emoji } Режим { $title } активирован
 unknown-command = Я не знаю команды /{ $command }. /help покажет, что есть.
 unknown-command-button = /{ $command } — не команда: нажмите кнопку «{ $button }» на карточке изменения.
-unknown-command-near = Я не знаю команды /{ $command }. Может быть, /{ $near }? /help покажет, что есть.
+unknown-command-near = Я не знаю команды /{ $command }. Может быть, /{ $near }?{ $near ->
+    [help] { "" }
+   *[other] { " " }/help покажет, что есть.
+    }
 agent-off = Агент { $title } выключен. /config { $agent } default включит его снова.
 agent-gone = Агента { $title } здесь больше нет, теперь отвечает Мастер.
 attachment-not-yet = Голосовые сообщения, картинки и файлы я пока не понимаю. Напишите, пожалуйста, словами.
@@ -39,27 +42,27 @@ start =
 start-user =
     { $hello }
     Просто напишите мне. /agents покажет, кто здесь есть, /help — всё остальное.
-help = **Разговор**
-    /agents — выбрать агента
-    /master — вернуться к Мастеру
-    /reset — забыть этот разговор
-    /why — откуда взялось поведение агента
-    /status — состояние бота
-    /start — приветствие
-    /help — этот список
-help-agents = **Агенты**
-help-mechanic = **Изменить бота**
-    /mechanic — скажите обычными словами, что нужно: новый агент, изменение, другая модель или ключевые слова агента; или спросите, как устроен бот
-    /deploy — запустить изменение, которое ждёт
-    /abort — отменить изменение
-    /stop — закончить предпросмотр изменения
-    /rollback — вернуть последнее изменение назад
-help-admin = **Присмотр за ботом**
-    /config — как настроены агенты, и настроить их
-    /visibility — кто видит агента
-    /audit — кто что сделал
-    /dead — что не получилось
-help-claim = /claim — стать владельцем бота: код напечатан в его терминале
+help-talking = **Разговор**
+help-agents = выбрать агента
+help-master = вернуться к Мастеру
+help-reset = забыть этот разговор
+help-why = откуда взялось поведение агента
+help-status = состояние бота
+help-start = приветствие
+help-help = этот список
+help-own = **Агенты**
+help-changing = **Изменить бота**
+help-mechanic = скажите обычными словами, что нужно: новый агент, изменение, другая модель или ключевые слова агента; или спросите, как устроен бот
+help-deploy = запустить изменение, которое ждёт
+help-abort = отменить изменение
+help-stop = закончить предпросмотр изменения
+help-rollback = откатить последнее изменение
+help-care = **Присмотр за ботом**
+help-config = как настроены агенты, и настроить их
+help-visibility = кто видит агента
+help-audit = кто что сделал
+help-dead = что не получилось
+help-claim = стать владельцем бота: код напечатан в его терминале
 agents =
     { $count ->
         [0] Других агентов пока нет. /mechanic сделает нового.
@@ -92,7 +95,7 @@ sandbox-limits-only = только ограничения ресурсов ({ $r
 sandbox-refused = недоступна ({ $reason })
 warning-unsandboxed = Код кандидатов на этой машине не изолирован.
 warning-records-closed = Записи закрыты для агентов. Причина: { $cause }.
-warning-safe-mode = Безопасный режим: сделанные здесь агенты выключены, потому что с ними бот не запускается. Причина: { $cause }. /rollback вернёт последнее изменение назад, /mechanic может исправить.
+warning-safe-mode = Безопасный режим: сделанные здесь агенты выключены, потому что с ними бот не запускается. Причина: { $cause }. /rollback откатит последнее изменение, /mechanic может исправить.
 menu-start = Приветствие
 menu-help = Что я умею
 menu-agents = Выбрать агента
@@ -118,6 +121,10 @@ mechanic-understood-edit =
     Понял задачу. { $summary }
 
     Изменю:
+mechanic-understood-remove =
+    Понял задачу. { $summary }
+
+    Удалю вместе с тестами и примерами:
 mechanic-declined = Этого я сделать не могу. { $reason }
 mechanic-answer = 🔧 { $answer }
 mechanic-to-set =
@@ -127,12 +134,13 @@ mechanic-to-set =
 mechanic-left = Настройки { $agent } остаются прежними.
 mechanic-configured = ✅ { $agent }: { $settings }. Действует со следующего ответа; /config { $agent } default вернёт как было.
 mechanic-working = ⏳ Работаю...
-mechanic-branch = Ветка: { $branch }
+mechanic-branch = Branch: { $branch }
 mechanic-failed = ❌ Не получилось. { $cause }
 mechanic-retried = 🔁 Не получилось; новая попытка — ниже. { $cause }
 mechanic-aborted = Изменение { $change } отменено.
 mechanic-replaced = Вместо изменения { $change } теперь изменение { $by }.
 stage-scaffolding = Каркас из шаблонов
+stage-removing = Удаление файлов
 stage-coding = Пишу код
 stage-coding-again = Исправляю код, раунд { $round }
 stage-verifying = Проверяю
@@ -147,23 +155,23 @@ check-tests = Тесты
 check-examples = Примеры
 check-production = В работе
 recheck-begun = С тех пор как изменение проверили, main изменился, поэтому все проверки идут ещё раз.
-recheck-failed = С тех пор как изменение проверили, main изменился, и вместе с этим не проходят проверки: { $checks }. Ничего не слито. «Повторить» сделает его заново на нынешнем main.
-recheck-failed-late = Пока изменение сливалось, main изменился, и вместе с этим не проходят проверки: { $checks }. Оно не работает. «Повторить» сделает его заново на нынешнем main.
-recheck-losses = С тех пор как изменение проверили, main изменился, и теперь оно удалило бы или ограничило другие данные, чем сказано в карточке. Ничего не слито. «Повторить» сделает его заново на нынешнем main.
-rounds-over =
+error-recheck-failed = С тех пор как изменение проверили, main изменился, и вместе с этим не проходят проверки: { $checks }. Ничего не слито. «Повторить» сделает его заново на нынешнем main.
+error-recheck-failed-late = Пока изменение сливалось, main изменился, и вместе с этим не проходят проверки: { $checks }. Оно не работает. «Повторить» сделает его заново на нынешнем main.
+error-recheck-losses = С тех пор как изменение проверили, main изменился, и теперь оно удалило бы или ограничило другие данные, чем сказано в карточке. Ничего не слито. «Повторить» сделает его заново на нынешнем main.
+error-rounds-over =
     { $rounds ->
         [one] После { $rounds } раунда не проходят проверки: { $checks }.
        *[other] После { $rounds } раундов не проходят проверки: { $checks }.
     }
-coder-denied = Кодер хотел записать файлы, которых это изменение касаться не может: { $paths }. Ничего из этого не сохранено.
-coder-failed = Кодер не справился: { $detail }
+error-coder-denied = Кодер хотел записать файлы, которых это изменение касаться не может: { $paths }. Ничего из этого не сохранено.
+error-coder-failed = Кодер не справился: { $detail }
 
 ## Карточка
 
 card-ready = ✅ PR готов!
 card-deploying = ⏳ Развёртываю...
 card-deploying-there = ⏳ { $platform } разворачивает новую версию. Это займёт несколько минут; я скажу, когда она ответит.
-card-deployed = 🚀 Развёрнуто
+card-deployed = 🚀 Deployed
 card-aborted = 🗑 Отменено
 card-replaced = 🗑 Заменено изменением { $by }
 card-failed = ❌ Не развёрнуто
@@ -174,6 +182,7 @@ card-files =
         [one] Files: { $count } changed
        *[other] Files: { $count } changed
     }
+card-removed = 🗑 Уйдёт: { $files }
 card-tests = Tests: ✅ Passed
 card-examples =
     { $count ->
@@ -188,15 +197,33 @@ card-examples =
     }
 card-examples-replaced =
     { $count ->
-        [one] Заменён { $count } прежний пример: теперь нужен другой ответ
-        [few] Заменены { $count } прежних примера: теперь нужны другие ответы
-       *[other] Заменено { $count } прежних примеров: теперь нужны другие ответы
+        [one] Примеры: { $count } заменён, теперь нужен другой ответ
+        [few] Примеры: { $count } заменены, теперь нужны другие ответы
+       *[other] Примеры: { $count } заменено, теперь нужны другие ответы
+    }{ $files ->
+        [0] { "" }
+        [one] { "" } (ещё { $files } файл)
+        [few] { "" } (ещё { $files } файла)
+       *[other] { "" } (ещё { $files } файлов)
     }
 card-cost = Стоимость: ${ $cost }
 button-deploy = Deploy
 button-abort = Abort
 button-view = View PR
 view-link = Pull request: { $url }
+page-pull-request = Pull request #{ $number }
+page-state-open = открыт
+page-state-merged = слит
+page-state-closed = закрыт
+page-nothing = Этот pull request ничего не меняет.
+page-checks = Проверки
+page-passed = пройдена
+page-failed = не пройдена
+page-cost = Стоимость: ${ $cost }, токены: { $tokens }
+page-removed = Удалено
+page-request = Просьба
+page-correction = Поправка
+page-plan = План
 deployed = 🚀 Deployed!
 deployed-which = Изменение { $change }: { $summary }
 deploy-failed = ❌ Новая версия не запустилась, поэтому работает прежняя. Причина: { $cause }
@@ -226,11 +253,17 @@ state-failed = не удалось
 
 mechanic-replaces = Понимаю это как поправку к изменению { $change }: это изменение его заменит.
 mechanic-question = ❓ { $question }
-plan-tables = Таблицы: { $tables }
-plan-tools = Инструменты: { $tools }
+plan-tables = Новые таблицы: { $names }
+plan-tables-changed = Изменённые таблицы: { $names }
+plan-tools = Новые инструменты: { $names }
+plan-tools-changed = Изменённые инструменты: { $names }
+plan-changes = Изменю:
 plan-estimate = Изменения здесь стоят около ${ $cost }.
 plan-estimate-small = Изменения здесь стоят меньше цента.
-rounds-same = Раунд { $round } не удался точно так же, как предыдущий: новые раунды только тратили бы деньги.
+error-remove-failed = Без того, что удаляется, не проходят проверки: { $checks }. Скажите, что ещё изменить или удалить, или нажмите «Повторить», чтобы составить план заново.
+error-remove-in-work = изменение { $change } ещё не закончено и тоже касается { $path }. Сначала разверните его или отправьте /abort { $change }, а потом нажмите «Повторить»
+error-remove-link = путь { $path } ведёт по ссылке за пределы проекта; ничего не удалено
+error-rounds-same = Раунд { $round } не удался точно так же, как предыдущий: новые раунды только тратили бы деньги.
 card-rolled-back = ↩️ Откачено
 button-retry = Повторить
 button-set = Настроить
@@ -244,7 +277,7 @@ diff-file = Изменение { $change } целиком
 deploy-returned = ↩️ Новая версия не удержалась, поэтому снова работает прежняя. Причина: { $cause }
 deploy-returned-card = Новая версия не удержалась, поэтому снова работает прежняя.
 rollback-begun = ↩️ Изменение { $change } ({ $branch }) откатывается; запускаю версию без него...
-rollback-done = ↩️ Откат выполнен: изменения { $change } в боте больше нет.
+rollback-done = ↩️ Откат выполнен: изменения { $change } в боте больше нет. Чтобы вернуть его, попросите Механика ещё раз теми же словами.
 rollback-stuck = ❌ Изменение { $change } убрано из main, но версия без него не запускается, поэтому работает нынешняя. Причина: { $cause }
 rollback-failed = Ничего не откачено: { $cause }.
 rollback-told = ↩️ { $who } откатывает изменение { $change } ({ $branch }).
@@ -261,7 +294,7 @@ abort-unknown =
     }
 abort-begun = Отменяю изменение { $change }...
 abort-failed = Изменение { $change } отменить не удалось: { $cause }. Чтобы попробовать ещё раз, отправьте /abort { $change }
-abort-late = Изменение { $change } отменить не удалось: его уже начали развёртывать. Когда это закончится, /rollback вернёт его назад.
+abort-late = Изменение { $change } отменить не удалось: его уже начали развёртывать. Когда это закончится, /rollback его откатит.
 deploy-nothing = Нет изменения, которое ждёт развёртывания.
 deploy-unknown =
     { $count ->
@@ -271,9 +304,12 @@ deploy-unknown =
 stop-nothing = Здесь не идёт предпросмотр.
 reset-done = Всё забыто. Дальше отвечает Мастер.
 state-rolled-back = откачено
-why-unknown = Агента { $agent } здесь не делали, рассказать о нём нечего. Назовите другого, например /why echo, или ответьте /why на моё сообщение.
+why-unknown = Агента { $agent } здесь не делали, рассказать о нём нечего.
+why-unknown-other = Агента { $agent } здесь не делали, рассказать о нём нечего. Назовите другого, например /why { $other }, или ответьте /why на моё сообщение.
+being-made = Агента { $agent } пока нет: его делает изменение { $change } ({ $state }).
 why-near = Агента { $agent } нет. Может быть, /why { $near }?
 why-agent = Агент: { $agent }
+why-removed = Его больше нет: он удалён изменением { $change }, а /rollback { $change } его вернёт.
 why-request = Первая просьба: { $request }
 why-correction = Поправка: { $text }
 why-last-request = Последнее изменение по просьбе: { $request }
@@ -288,6 +324,8 @@ why-cost = Стоимость: ${ $cost }
 emulators-model-read = Запрос прочитан.
 emulators-model-creates = Новый агент { $title }: { $does }.
 emulators-model-changes = Изменение агента { $title }: { $does }.
+emulators-model-removes = Агент { $title } уйдёт.
+emulators-model-milder = Чтобы он остался и только молчал, его можно выключить: { $off }
 emulators-model-comments = Один комментарий в начале { $file }: «{ $text }».
 emulators-model-does-repeat = повторяет каждое сообщение с «{ $text }» впереди
 emulators-model-does-prefix = отвечает текстом «{ $text }», а за ним сообщение
@@ -299,7 +337,7 @@ emulators-model-beyond = Я офлайн-модель: умею только п�
 emulators-model-half = Я офлайн-модель и сделаю только часть этого, что-то одно: { $does }. Лучше ничего, чем половина. Попросите об одном из этого, или задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите заново.
 emulators-model-exists = Агент { $title } уже есть: /{ $agent }. Напишите «измени агента { $title }» и что он должен делать, или выберите другое имя.
 emulators-model-missing = Агента { $title } нет, менять нечего. Есть такие: { $agents }.
-emulators-model-only = Я офлайн-модель: у агента { $title } могу изменить только то, что он делает с сообщением (повторить, добавить текст до или после, заглавные или строчные буквы, задом наперёд), температуру, модель и то, выключен ли он. Чтобы выключить, напишите «выключи { $title }» или { $off }. Чтобы вернуть всё, как было до изменения, напишите /rollback и его номер. Для остального задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите снова.
+emulators-model-only = Я офлайн-модель: у агента { $title } могу изменить только то, что он делает с сообщением (повторить, добавить текст до или после, заглавные или строчные буквы, задом наперёд), температуру, модель и то, выключен ли он и есть ли вообще. Чтобы выключить, напишите «выключи { $title }» или { $off }, чтобы удалить — «удали агента { $title }». Чтобы вернуть всё, как было до изменения, напишите /rollback и его номер. Для остального задайте OPENROUTER_API_KEY или LLM_BASE_URL и запустите снова.
 emulators-model-which-text = Какой текст агент должен добавлять и куда? Напишите его в кавычках, например: добавляй "Привет: " перед каждым сообщением.
 emulators-model-which-side = Текст должен стоять перед каждым сообщением или после него?
 emulators-model-which-deed = Что агент должен делать с каждым сообщением? Как офлайн-модель я знаю: повторить его, добавить текст до или после него (в кавычках), заглавные буквы, строчные буквы, задом наперёд.
@@ -330,13 +368,14 @@ button-stop = Стоп
 tap-try = Запускаю предпросмотр...
 preview-mark = 👁 предпросмотр · { $title }
 preview-started = 👁 Предпросмотр { $title }: пишите ему; рабочий бот его ещё не знает
+preview-how = Закончить: «Стоп» или /stop. Поправить: напишите, например, /mechanic нет, лучше строчными буквами
 preview-tables = Таблицы у предпросмотра свои: вначале они пусты, а в конце исчезают вместе с записями.
 preview-ended = 👁 Предпросмотр окончен
 preview-ended-time = 👁 Предпросмотр окончен: время { $title } вышло. Кнопка «Попробовать» на карточке запустит его снова.
 preview-decided = 👁 Предпросмотр окончен: по изменению принято решение.
 preview-broke = 👁 Предпросмотр окончен: { $title } остановлен, причина: { $cause }.
 preview-failed = 👁 Предпросмотр не запустился: { $cause }
-preview-many =
+error-preview-many =
     { $count ->
         [one] уже идёт { $count } предпросмотр; сначала остановите его
         [few] уже идут { $count } предпросмотра; сначала остановите один
@@ -345,6 +384,7 @@ preview-many =
 preview-none = Предпросмотра этого изменения больше нет.
 preview-gone = 👁 Предпросмотр больше не идёт, поэтому это никто не прочёл. Кнопка «Попробовать» на карточке запустит его снова.
 preview-silent = (нет ответа)
+preview-buttons = Кнопки: { $buttons } (напишите нужную; нажимать их можно будет после развёртывания)
 preview-error = ⚠️ { $cause }
 
 ## Migrations
@@ -353,6 +393,8 @@ migration-add-enum = Создаётся тип { $name }.
 migration-add-label = Тип { $name } дополняется: { $detail }.
 migration-add-table = Создаётся таблица { $table }.
 migration-add-column = В таблицу { $table } добавляется поле { $column }.
+migration-carry-over = В таблице { $table } поле { $detail } становится полем { $column } вместе с содержимым.
+migration-part-fields = В таблице { $table } эти поля больше не держатся одинаковыми: { $detail }.
 migration-allow-empty = В таблице { $table } поле { $column } теперь может быть пустым.
 migration-set-default = В таблице { $table } поле { $column } получает значение по умолчанию.
 migration-ease-column = В таблице { $table } поле { $column } больше не обязательно.
@@ -368,16 +410,30 @@ migration-forbid-empty = В таблице { $table } поле { $column } бо�
 migration-drop-column = В таблице { $table } удаляется поле { $column }; его содержимое хранится ещё 30 дней.
 migration-drop-table = Удаляется таблица { $table } со всеми записями; они хранятся ещё 30 дней.
 card-losses = ⚠️ Когда новая версия проверит себя, это изменение удалит или ограничит данные:
+card-left = 🗄 { $change ->
+        [0] Осталось от прежнего изменения
+       *[other] Осталось от изменения { $change }
+    }; Deploy and drop сделает и это: { $what }
+card-renamed = ✏️ { $before } становится { $after } вместе с содержимым.
 button-deploy-drop = Deploy and drop
 migration-dropped = 🗄 То, что новой версии больше не нужно, отложено. Оно хранится 30 дней.
 migration-drop-failed = ⚠️ Новая версия работает, но ничего не удалено. Причина: { $cause }
-migration-failed = ❌ Таблицы изменить не удалось, поэтому ничего не запущено. Причина: { $cause }
-migration-not-taken-back = ⚠️ Вернуть таблицы к прежнему виду не удалось. Причина: { $cause }
+error-migration-failed = ❌ Таблицы изменить не удалось, поэтому ничего не запущено. Причина: { $cause }
+error-migration-not-taken-back = ⚠️ Вернуть таблицы к прежнему виду не удалось. Причина: { $cause }
 
 ## Что пошло не так
 
+error-coder-unfit = файлы не подходят: { $cause }
+error-coder-crashed = его программа закончилась без результата: { $cause }
+error-coder-secret = в том, что должна была прочесть модель, стоял секрет бота, поэтому запрос не отправлен; уберите секрет из файлов
+error-coder-calls = он обращался к модели чаще, чем нужно для любого изменения, и был остановлен; попробуйте ещё раз или попросите изменение поменьше
+error-coder-unreachable = до сервера модели { $host } не достучаться, или он не ответил ({ $kind })
+error-model-credit = на счёте у сервера модели закончились деньги; пополните его
+error-coder-model = сервер модели не знает модели { $model }; проверьте CODER_MODEL
+error-coder-refused = сервер модели не принял запрос ({ $status }): { $text }
+error-worktree-strays = рабочая папка отличается в { $paths }, а это не часть изменения; нажмите «Повторить»
 error-coder-resting = программист несколько раз подряд не справился сам по себе, и я полминуты его не тревожу; попробуйте потом
-error-forge-resting = сервис с пул-реквестами несколько раз подряд не ответил, и я полминуты его не тревожу; попробуйте потом
+error-forge-resting = сервис с pull request несколько раз подряд не ответил, и я полминуты его не тревожу; попробуйте потом
 error-records-closed = записи нельзя открыть безопасно, поэтому они остаются закрытыми; почему — скажет /status
 error-tool-odd = модели нельзя дать инструмент { $tool }: у его аргументов нет простых типов
 error-share-unknown = агента { $agent }, которого вы могли бы скрыть или показать, нет
@@ -398,16 +454,78 @@ error-model-tools = модель всё вызывала инструменты 
 error-budget-change = это изменение потратило на модели ${ $spent }, больше не разрешает MAX_COST_PER_CHANGE
 error-budget-day = за 24 часа на модели потрачено ${ $spent }, больше не разрешает MAX_COST_PER_DAY
 error-plan = модель не дала пригодного плана ({ $problem }); скажите другими словами или попробуйте ещё раз
+error-plan-words = модель не дала плана, а сказала: { $words } Скажите другими словами или попробуйте ещё раз
+error-unexpected = { unexpected }
+error-and-more =
+    { $first }
+
+    { $more }
+error-change-none = изменения { $change } нет
+error-preview-stale = эта кнопка относится к прежнему состоянию изменения
+error-preview-stuck =
+    { $count ->
+        [one] для одного ответа он обратился к модели больше { $count } раза
+       *[other] для одного ответа он обратился к модели больше { $count } раз
+    }
+error-preview-unloadable = его нельзя загрузить: { $cause }
+error-preview-no-agent = агента { $agent } в нём нет
+error-examples-full = в { $path } нет места: примеров хранится не больше { $limit }; сначала уберите несколько вручную
+error-examples-large = { $path } стал бы больше { $size } кБ; сначала уберите несколько примеров
+error-forge-closed = pull request #{ $number } закрыт
+error-forge-newer = в pull request #{ $number } есть коммиты новее одобренного
+error-forge-none = нет pull request #{ $number }
+error-git-elsewhere = репозиторий отправляет меня на другой сервер; проверьте GIT_REMOTE_URL
+error-git-no-main = в репозитории нет ветки main
+error-git-no-repository = { $path } — не корень отдельного репозитория; такой создаёт `persais new`
+error-git-unusable = { $place } использовать нельзя: { $cause }
+error-git-many-files = в рабочей папке больше { $limit } файлов
+error-git-unborn = в { $url } ещё нет ветки main; сначала отправьте туда свой проект: `git push { $url } HEAD:main`
+error-git-uncloned = { $url } не удалось клонировать: { $cause }
+error-git-apart = main в { $url } и main этого проекта разошлись; сведите их вручную или укажите в GIT_REMOTE_URL пустой репозиторий
+error-git-link = { $path } ведёт по ссылке за пределы рабочей папки; ничего не закоммичено
+error-examples-too-large = { $path } больше { $size } кБ; уберите несколько примеров
+error-examples-references = в { $path } есть ссылки (&, *); напишите каждый текст целиком
+error-examples-deep = { $path } — не список примеров: списки вложены слишком глубоко
+error-examples-no-yaml = { $path } не читается как `YAML`: { $cause }
+error-examples-shape = в { $path } должны быть `agent:` и `examples:`, и больше ничего
+error-examples-wrong = примеры в { $path } использовать нельзя: { $cause }
+error-examples-elsewhere = в { $path } сказано, что он об агенте { $agent }; файл называется по своему агенту
+error-sandbox-refused = песочница недоступна ({ $cause }); нужен Linux с Landlock или ALLOW_UNSANDBOXED=1
+error-sandbox-broken = песочницу не удалось подготовить: { $cause }
+error-sandbox-unreachable = пользователь песочницы не может попасть в { $folder }; переместите эту папку
+error-sandbox-odd-file = { $name } — не файл и не папка; уберите это из проекта
+error-sandbox-large = в проекте больше { $files } файлов или { $size } МБ; вынесите данные из него
+error-sandbox-left = { $folder } не удалось удалить; удалите вручную ({ $cause })
+error-sandbox-endless = программу в песочнице не удалось остановить; перезапустите машину или контейнер
+error-ended-time = не уложился в { $seconds } с
+error-ended-memory = занял больше { $size } МБ памяти
+error-ended-processes =
+    { $count ->
+        [one] запустил больше { $count } процесса
+       *[other] запустил больше { $count } процессов
+    }
+error-ended-files =
+    { $count ->
+        [one] создал больше { $count } файла
+       *[other] создал больше { $count } файлов
+    }
+error-ended-disk = записал больше { $size } МБ
+error-ended-output = напечатал больше { $size } кБ
+error-ended-unwanted = стал больше не нужен
+error-ended-itself = закончился с кодом { $code }{ $last }
+error-ended-silent = не ответил за { $seconds } с
+error-ended-flood = сказал больше { $size } кБ за один раз
+error-ended-odd = сказал то, что не похоже на ответ
 error-called-off = изменение тем временем отменили
 error-changed-meanwhile = файлы изменились после проверки; попробуйте ещё раз
 error-merge-conflict = main тем временем изменился в { $paths }; нажмите «Повторить», и всё будет сделано заново на нынешнем main
-error-revert-conflict = на этом изменении построены более поздние; сначала верните назад их
+error-revert-conflict = на этом изменении построены более поздние; сначала откатите их
 error-merge-conflict-somewhere = main тем временем изменился в тех же местах; нажмите «Повторить», и всё будет сделано заново на нынешнем main
 error-merged-elsewhere = pull request слит, но в main нет { $commit }; посмотрите на него в GitHub
 error-forge-retargeted = pull request #{ $number } больше не направлен в main; ничего не слито. Верните ему базу main в GitHub или отмените изменение
-error-merge-protected = основная ветка на GitHub защищена, и запрос на слияние №{ $number } не отвечает её правилам; слейте его там сами или разрешите владельцу токена обходить правила
-error-merged-already = оно уже в main. Когда его установят (кнопка Deploy, а после неудачи «Повторить»), /rollback вернёт его назад
-error-taken-back = изменение не удержалось и тем временем само возвращено назад
+error-merge-protected = основная ветка на GitHub защищена, и pull request #{ $number } не отвечает её правилам; слейте его там сами или разрешите владельцу токена обходить правила
+error-merged-already = оно уже в main. Когда его установят (кнопка Deploy, а после неудачи «Повторить»), /rollback его откатит
+error-taken-back = изменение не удержалось, и тем временем бот сам его откатил
 error-merge-refused = GitHub не сливает запрос №{ $number }; посмотрите причину на его странице и попробуйте снова
 error-git-no-token = репозиторий спрашивает, кто я; GITHUB_TOKEN не задан
 error-git-token-refused = репозиторий не принимает GITHUB_TOKEN; возможно, он неверен, истёк или не даёт права записи
@@ -416,24 +534,24 @@ error-forge-busy = GitHub отвечает, что запросов слишко
 error-forge-away = GitHub недоступен или отвечает не то; попробуйте позже
 error-forge-failed = GitHub отвечает ошибкой { $status }; попробуйте позже
 error-forge-token = GitHub не принимает GITHUB_TOKEN; нужен новый
-error-forge-rights = GITHUB_TOKEN не даёт на это права в { $repository }; нужны чтение и запись для содержимого, запросов на слияние и статусов коммитов
+error-forge-rights = GITHUB_TOKEN не даёт на это права в { $repository }; нужны чтение и запись для содержимого, pull request и статусов коммитов
 error-forge-missing = GitHub не показывает репозиторий { $repository } по этому GITHUB_TOKEN; проверьте GIT_REMOTE_URL и список репозиториев токена
 error-forge-moved = репозиторий { $repository } на GitHub переехал; впишите новый адрес в GIT_REMOTE_URL
 error-forge-refused = GitHub отказывает: { $cause }
-error-rollback-none = нет развёрнутого изменения, которое можно вернуть назад
+error-rollback-none = нет развёрнутого изменения, которое можно откатить
 error-rollback-words = назовите коммит (не меньше 7 шестнадцатеричных цифр), номер изменения или ничего
-error-rollback-unknown = развёрнутого изменения { $what } нет. Вернуть назад можно, начиная с последнего: { $changes }
-coder-said = Модель ничего не изменила и сказала: { $words }
-coder-no-edits = Модель ответила, не изменив ни одного файла.
-coder-malformed = Правки модели не подошли к файлам, даже после повторной просьбы.
-coder-token-limit = Модель упёрлась в предел токенов; попросите изменение поменьше.
-coder-cost-limit = Кодер исчерпал лимит расходов, не закончив изменение. Попросите меньше или увеличьте MAX_COST_PER_CHANGE или MAX_COST_PER_DAY.
-coder-timed-out = Кодер не уложился в отведённое время.
+error-rollback-unknown = развёрнутого изменения { $what } нет. Откатить можно, начиная с последнего: { $changes }
+error-coder-said = Модель ничего не изменила и сказала: { $words }
+error-coder-no-edits = Модель ответила, не изменив ни одного файла.
+error-coder-malformed = Правки модели не подошли к файлам, даже после повторной просьбы.
+error-coder-token-limit = Модель упёрлась в предел токенов. Часто помогает «Повторить»; если нет, попросите изменение поменьше.
+error-coder-cost-limit = Кодер исчерпал лимит расходов, не закончив изменение. Попросите меньше или увеличьте MAX_COST_PER_CHANGE или MAX_COST_PER_DAY.
+error-coder-timed-out = Кодер не уложился в отведённое время.
 
 ## Тревоги и журнал действий
 
 mechanic-own-words = Это написал кто-то другой, поэтому для меня это просто текст, а не просьба. Скажите, пожалуйста, своими словами, что нужно изменить.
-tests-not-run = Тесты не запускались: песочница недоступна ({ $cause }). Развернуть из этого ничего нельзя; нужен Linux с Landlock или ALLOW_UNSANDBOXED=1 на машине без секретов.
+error-tests-not-run = Тесты не запускались: песочница недоступна ({ $cause }). Развернуть из этого ничего нельзя; нужен Linux с Landlock или ALLOW_UNSANDBOXED=1 на машине без секретов.
 menu-audit = Кто что сделал
 alert-claim = Кто-то раз за разом пытается присвоить этого бота.
 alert-edit = Программист хотел записать туда, куда изменению нельзя. Ничего из этого не сохранено.
@@ -453,9 +571,9 @@ alert-actors = Пользователь: { $actors }
 alert-more = Все действия — в /audit.
 audit-title =
     { $count ->
-        [one] Последнее { $count } действие, новое внизу:
-        [few] Последние { $count } действия, новые внизу:
-       *[many] Последние { $count } действий, новые внизу:
+        [one] Последнее { $count } действие, новое внизу, время по UTC:
+        [few] Последние { $count } действия, новые внизу, время по UTC:
+       *[many] Последние { $count } действий, новые внизу, время по UTC:
     }
 audit-empty = Ничего такого в журнале нет.
 audit-bot = бот
@@ -504,12 +622,23 @@ act-taken-back = версия возвращена
 act-tap = нажатие кнопки
 act-turn-refused = просьба отклонена
 
+coder-status-edited = файлы записаны
+coder-status-no-edits = ничего не записано
+coder-status-malformed = непригодные правки
+coder-status-denied = правки отклонены
+coder-status-token-limit = предел токенов
+coder-status-cost-limit = предел расходов
+coder-status-llm-error = сбой модели
+coder-status-apply-error = правки не подошли
+coder-status-crashed = аварийный конец
+coder-status-timed-out = время вышло
 detail-yes = да
 detail-no = нет
 detail-arguments = передано
 detail-cost = стоимость
 detail-denied = не разрешено
 detail-about = о чём
+detail-agent = агент
 detail-attempt = попытка
 detail-branch = ветка
 detail-button = кнопка

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from persais_core import errors
-from persais_core.domain import changes
+from persais_core.domain import plans
 from persais_core.domain.chats import Language
 from persais_core.templates import naming, quoting
 
@@ -49,6 +49,14 @@ _SAMPLES = {
     "datetime": "dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC)",
     "date": "dt.date(2026, 1, 2)",
 }
+_NEW_SAMPLES = {
+    "str": '"Good Morning"',
+    "int": "8",
+    "float": "2.5",
+    "bool": "False",
+    "datetime": "dt.datetime(2027, 2, 3, 4, 5, tzinfo=dt.UTC)",
+    "date": "dt.date(2027, 2, 3)",
+}
 _WORDS = {
     "str": "text",
     "int": "a whole number",
@@ -59,19 +67,19 @@ _WORDS = {
 }
 
 
-def part(kind: changes.PartKind, name: str, **values: Any) -> changes.Part:
+def part(kind: plans.PartKind, name: str, **values: Any) -> plans.Part:
     """Make a part from what somebody typed.
 
     Args:
         kind: agent, tool or schema.
         name: snake_case.
-        values: the other fields of `changes.Part`.
+        values: the other fields of `plans.Part`.
 
     Raises:
         ScaffoldError: the name or a value cannot be used; says why.
     """
     try:
-        made = changes.Part(kind=kind, name=name, **values)
+        made = plans.Part(kind=kind, name=name, **values)
     except ValidationError as error:
         reason = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
         raise errors.ScaffoldError(reason) from None
@@ -97,7 +105,7 @@ def project_root(start: Path) -> Path:
     )
 
 
-def render(part: changes.Part, language: Language = "en") -> dict[str, str]:
+def render(part: plans.Part, language: Language = "en") -> dict[str, str]:
     """Fill the skeleton of one part and of its test.
 
     Args:
@@ -118,12 +126,12 @@ def render(part: changes.Part, language: Language = "en") -> dict[str, str]:
         "tool": ("tool/records.py", "test/records.py") if part.fields else ("tool/function.py", "test/function.py"),
     }[part.kind]
     return {
-        f"bot/{part.kind}s/{part.name}.py": _fill(source, values),
-        f"tests/{part.kind}s/test_{part.name}.py": _fill(test, values),
+        part.path: _fill(source, values),
+        part.test_path: _fill(test, values),
     }
 
 
-def render_migration(schema: changes.Part, down_revision: str | None) -> tuple[str, dict[str, str]]:
+def render_migration(schema: plans.Part, down_revision: str | None) -> tuple[str, dict[str, str]]:
     """Write the migration that makes a schema's table, without a database and without importing the schema.
 
     It equals what Alembic would find by comparing, which a test holds.
@@ -154,7 +162,7 @@ def render_migration(schema: changes.Part, down_revision: str | None) -> tuple[s
 
 def scaffold(
     root: Path,
-    parts: Sequence[changes.Part],
+    parts: Sequence[plans.Part],
     *,
     dry_run: bool = False,
     migrations: bool = False,
@@ -201,7 +209,7 @@ def scaffold(
     return tuple(files)
 
 
-def _with_fields(parts: Sequence[changes.Part]) -> list[changes.Part]:
+def _with_fields(parts: Sequence[plans.Part]) -> list[plans.Part]:
     fields = {item.name: item.fields for item in parts if item.kind == "schema"}
     return [
         item.model_copy(update={"fields": fields[item.name]})
@@ -248,7 +256,7 @@ def _write(root: Path, files: Mapping[str, str]) -> None:
         raise errors.ScaffoldError(f"{path} could not be written: {error.strerror}; nothing was changed") from error
 
 
-def _values(part: changes.Part, language: Language) -> dict[str, Any]:
+def _values(part: plans.Part, language: Language) -> dict[str, Any]:
     """Everything the skeletons name, made safe."""
     title = quoting.plain(part.title, TITLE_COLUMNS) or part.name.replace("_", " ").capitalize()
     description = quoting.plain(part.description, DESCRIPTION_COLUMNS) or _fill(
@@ -266,6 +274,9 @@ def _values(part: changes.Part, language: Language) -> dict[str, Any]:
             "column": _COLUMNS[field.type],
             "default": _default(field),
             "sample": _SAMPLES[field.type],
+            "new_sample": _NEW_SAMPLES[field.type],
+            "new_annotation": f"{_ANNOTATIONS.get(field.type, field.type)} | None",
+            "new_words": f"{_WORDS[field.type]}; without it, it stays.",
             "comparison": "is" if field.type == "bool" else "==",
             "words": _WORDS[field.type] + (", or nothing." if field.optional else "."),
         }
@@ -307,14 +318,29 @@ def _values(part: changes.Part, language: Language) -> dict[str, Any]:
         "get_signature": quoting.listed(
             f"async def get_{one_name}(", ["context: Context", "record_id: int"], f") -> {cls} | None:"
         ),
+        "update_signature": quoting.listed(
+            f"async def update_{one_name}(",
+            [
+                "context: Context",
+                "record_id: int",
+                *(f"{item['name']}: {item['new_annotation']} = None" for item in fields),
+            ],
+            f") -> {cls} | None:",
+        ),
         "variable": variable,
         "add_record": quoting.listed(f"{variable} = {cls}(", values, ")", indent=4),
         "tool_added": quoting.listed(f"added = await {module}.{add}(", ["context", *samples], ")", indent=4),
+        "tool_updated": quoting.listed(
+            f"updated = await {module}.update_{one_name}(",
+            ["context", "added.id", *(f"{item['name']}={item['new_sample']}" for item in fields[:1])],
+            ")",
+            indent=4,
+        ),
         "stored": _stored(cls, samples),
     }
 
 
-def _default(field: changes.FieldSpec) -> str:
+def _default(field: plans.FieldSpec) -> str:
     """What stands behind the type of a schema's field; a whole number gets a column that holds 64 bits."""
     if field.type == "int":
         return f" = Field({'default=None, ' * field.optional}sa_type=BigInteger)"
@@ -326,7 +352,7 @@ def _titles(title: str) -> str:
     return quoting.listed("title = {", [f'"en": {literal}', f'"ru": {literal}'], "}", indent=4)
 
 
-def _keywords(part: changes.Part) -> str:
+def _keywords(part: plans.Part) -> str:
     cleaned = (quoting.plain(word, KEYWORD_COLUMNS) for word in part.keywords)
     words = dict.fromkeys(word for word in cleaned if word) or {part.name.replace("_", " "): None}
     literals = [quoting.quoted(word) for word in list(words)[:MAX_KEYWORDS]]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from persais_core import errors
-from persais_core.domain import changes, names
+from persais_core.domain import names, plans
 
 MAX_FIELDS = 50
 
@@ -30,10 +30,10 @@ SINGULARS = {
 _USED_CLASSES = frozenset(
     {"Agent", "BigInteger", "Context", "Field", "Message", "Record", "Tool", "User", *dir(builtins)}
 )
-_USED_FIELDS = frozenset({"bool", "cls", "context", "dt", "float", "int", "self", "str"})
+_USED_FIELDS = frozenset({"bool", "cls", "context", "dt", "float", "int", "record_id", "self", "str"})
 
 
-def check(part: changes.Part) -> None:
+def check(part: plans.Part) -> None:
     """Refuse a part whose name or fields would not work.
 
     Raises:
@@ -51,7 +51,7 @@ def check(part: changes.Part) -> None:
     check_fields(part.fields)
 
 
-def check_fields(fields: Sequence[changes.FieldSpec]) -> None:
+def check_fields(fields: Sequence[plans.FieldSpec]) -> None:
     """Refuse fields that cannot be columns of a record.
 
     Raises:
@@ -82,7 +82,7 @@ def check_fields(fields: Sequence[changes.FieldSpec]) -> None:
         seen.add(name)
 
 
-def parse_field(text: str) -> changes.FieldSpec:
+def parse_field(text: str) -> plans.FieldSpec:
     """Read a field as people write it: `name:type`, or `name:type?` where it may be empty.
 
     Raises:
@@ -93,7 +93,7 @@ def parse_field(text: str) -> changes.FieldSpec:
         raise errors.ScaffoldError(f"{text!r} is no field; write name:type, or name:type? where it may be empty")
     if found["type"] not in FIELD_TYPES:
         raise errors.ScaffoldError(f"{text!r}: a field is of type {', '.join(FIELD_TYPES)}")
-    spec = changes.FieldSpec.model_validate(
+    spec = plans.FieldSpec.model_validate(
         {"name": found["name"].strip(), "type": found["type"], "optional": bool(found["optional"])}
     )
     check_fields([spec])
@@ -116,13 +116,13 @@ def singular(name: str) -> str:
     return head + mark + one
 
 
-def camel(name: str, kind: changes.PartKind) -> str:
+def camel(name: str, kind: plans.PartKind) -> str:
     """The class of a part; `context` gives `ContextAgent`, because rendered modules use `Context` themselves."""
     made = "".join(word.capitalize() for word in name.split("_"))
     return made + kind.title() if made in _USED_CLASSES or keyword.iskeyword(made) else made
 
 
-def class_name(part: changes.Part) -> str:
+def class_name(part: plans.Part) -> str:
     """The class an agent or a schema becomes; a schema's is in the singular."""
     return camel(singular(part.name) if part.kind != "agent" else part.name, part.kind)
 

@@ -1,4 +1,7 @@
-"""The page of a local pull request: its request, plan and checks, and the diff, for whoever holds its link."""
+"""The page of a local pull request: its request, plan and checks, and the diff, for whoever holds its link.
+
+What stands around these is in the language that the browser asks for.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from persais_core import texts
 from persais_core.db.tables.evolution import PullRequest
+from persais_core.domain.chats import Language
 
 Page = Callable[[int, str], Awaitable[tuple[PullRequest, str] | None]]
 
@@ -23,6 +28,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+MAX_ACCEPTED = 200  # characters of what a browser says of its languages
 _MARKED = re.compile(r"\\([!-/:-@\[-`{-~])")  # escaped for pages that render Markdown, which this one does not
 _NUMBER = re.compile(r"[0-9]{1,18}")  # what a bigint surely holds
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
@@ -44,13 +50,29 @@ def routes(page: Page) -> list[Route]:
         if found is None:
             return Response("Not found", 404, headers=HEADERS, media_type="text/plain")
         row, diff = found
-        html = template.render(pull=row, text=_MARKED.sub(r"\1", row.body), files=_files(diff))
-        return Response(html, headers=HEADERS, media_type="text/html")
+        language = _language(request.headers.get("Accept-Language", ""))
+        html = template.render(
+            pull=row,
+            text=_MARKED.sub(r"\1", row.body),
+            files=_files(diff),
+            language=language,
+            named=texts.say(language, "page-pull-request", number=row.number),
+            state=texts.say(language, f"page-state-{row.state}"),
+            nothing=texts.say(language, "page-nothing"),
+        )
+        return Response(html, headers=HEADERS | {"Vary": "Accept-Language"}, media_type="text/html")
 
     async def css(request: Request) -> Response:
         return Response(style, headers={"X-Content-Type-Options": "nosniff"}, media_type="text/css")
 
     return [Route("/pulls/pull.css", css, methods=["GET"]), Route("/pulls/{number}", pull, methods=["GET"])]
+
+
+def _language(accepted: str) -> Language:
+    """The first language of ours that a browser asks for; browsers name the one they like best first."""
+    wanted = (tag.partition(";")[0].strip().lower() for tag in accepted[:MAX_ACCEPTED].split(","))
+    known = next((tag for tag in wanted if tag.split("-")[0] in texts.LANGUAGES), None)
+    return texts.language_of(known)
 
 
 def _files(diff: str) -> list[dict[str, Any]]:
