@@ -181,3 +181,10 @@ def test_data_without_their_password_are_refused_in_words(open_home: Path) -> No
     (asked / "PG_VERSION").touch()
     with pytest.raises(errors.DatabaseError, match=r"pg\.password is missing"):
         EmbeddedPostgres(asked).start()
+
+
+@as_root
+def test_data_whose_move_was_cut_off_by_a_kill_are_taken_up_again(backup: Path, closed: Path) -> None:
+    asked = unpack(backup, closed)
+    asked.rename(asked.with_name("pg.moved"))  # it had been copied, and no place was noted yet
+    assert kept(asked) == 42

@@ -441,8 +441,15 @@ async def test_what_was_merged_on_top_of_a_version_that_fails_does_not_go_on_ser
     main = house.hub.main
     assert await house.shop.repository.read(main, AGENT) == "# the parrot\n"
     assert await house.shop.repository.read(main, OWL) == "# the parrot says owl\n"
-    assert [commit for _, commit in await house.deployments()][2:] == [main]
+    [(mending, commit)] = (await house.deployments())[2:]
+    assert commit == main
     assert (await house.now(other)).state is ChangeState.DEPLOYING
+    await house.database.run("insert into persais.people (id, name, language, is_owner) values (77, 'Bob', 'en', true)", {})
+    for _ in range(2):
+        await house.ended(mending, "failed")
+    told = "select body ->> 'text' as text from persais.outbox where chat_id = 77"
+    [row] = await house.database.run(told, {})
+    assert "The version without what had not held does not start (it broke)" in row["text"]
 
 
 async def test_what_has_failed_leaves_main_before_anything_else_is_merged_although_that_is_not_told_yet(

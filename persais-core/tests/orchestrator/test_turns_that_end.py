@@ -112,6 +112,18 @@ class EndsOthers(Exception):
         return "no"
 
 
+class RaisesAnother(Exception):
+    """Says nothing, but raises what does in the bot's own tasks what it likes."""
+
+    def __str__(self) -> str:
+        raise CancelsWhoAsks
+
+
+class CancelsWhoAsks(Exception):
+    def __str__(self) -> str:
+        raise asyncio.CancelledError
+
+
 class Raising(Agent):
     """Raises what does more than to say what went wrong."""
 
@@ -124,6 +136,8 @@ class Raising(Agent):
 
         if message.text == "tool":
             return await context.ask("one", tools=[fail])
+        if message.text == "another":
+            raise RaisesAnother
         try:
             raise KeyError("first")
         except KeyError as error:
@@ -242,7 +256,7 @@ async def test_our_work_goes_on_to_its_end_where_an_agent_leaves_it_in_the_middl
     left.close()
 
 
-@pytest.mark.parametrize("way", ["reply", "tool"])
+@pytest.mark.parametrize("way", ["reply", "tool", "another"])
 async def test_an_error_is_asked_for_its_words_once_and_not_by_the_bot(
     begin: Begin, openai_server: ScriptedOpenAI, way: str
 ) -> None:
@@ -251,6 +265,8 @@ async def test_an_error_is_asked_for_its_words_once_and_not_by_the_bot(
     [said] = (await talk.say(f"/raising {way}"))[-1:]
     if way == "tool":
         assert said == "told" or talk.last.broke
+    elif way == "another":
+        assert talk.last.broke
     else:
         assert talk.last.broke
         assert talk.last.raised.startswith(f"{__name__}.EndsOthers: no")

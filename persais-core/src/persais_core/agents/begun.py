@@ -110,7 +110,10 @@ async def _told(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await work
     except Exception as error:
-        told = broken.plain(error)
+        try:
+            told = broken.plain(error)
+        except Exception:  # what it raises when it is asked may be of the agent's own class again
+            told = RuntimeError("an agent's code raised what does not say what it is")
     raise told  # here, where nothing is being handled: the agent's own error would hang on it otherwise
 
 

@@ -7,6 +7,8 @@ So an error is asked once, while the agent's own task runs, and what goes on fro
 
 from __future__ import annotations
 
+import sys
+
 from persais_core import errors
 
 MOST_CAUSES = 5
@@ -40,7 +42,10 @@ def _ours(error: errors.PersaisError) -> errors.PersaisError:
 
 
 def _is_of_the_bot(value: object) -> bool:
-    return isinstance(value, errors.PersaisError) and type(value).__module__.startswith("persais_core.")
+    kind = type(value)
+    # What a class says of its module, its author has chosen: it must be found there, too.
+    home = sys.modules.get(kind.__module__) if kind.__module__.startswith("persais_core.") else None
+    return isinstance(value, errors.PersaisError) and getattr(home, kind.__name__, None) is kind
 
 
 def _words(error: BaseException) -> str:

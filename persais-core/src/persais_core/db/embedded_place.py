@@ -47,6 +47,11 @@ class Place:
         return self.data_dir.with_name(f"{self.data_dir.name}.password")
 
     @property
+    def _moved(self) -> Path:
+        """What was asked for, while it is being taken elsewhere."""
+        return self.asked.with_name(f"{self.asked.name}.moved")
+
+    @property
     def is_elsewhere(self) -> bool:
         """Whether the data do not lie where they were asked for."""
         return self.data_dir != self.asked
@@ -92,6 +97,8 @@ class Place:
         Raises:
             DatabaseError: it is not clear where they are, see `verify`, or they cannot be used by us.
         """
+        if self._named() is None and not _holds(self.asked) and _holds(self._moved):
+            self._moved.rename(self.asked)  # whoever moved it was killed before the place was noted
         self.verify()
         named = self._named()
         if named is not None and _holds(self._below(named)):
@@ -164,11 +171,10 @@ class Place:
             shutil.copy2(password, self.password_file)
         _give(fresh, self._owner)
         fresh.rename(self.data_dir)
-        moved = self.asked.with_name(f"{self.asked.name}.moved")
-        shutil.rmtree(moved, ignore_errors=True)
-        self.asked.rename(moved)
+        shutil.rmtree(self._moved, ignore_errors=True)
+        self.asked.rename(self._moved)
         self.keep()
-        shutil.rmtree(moved)
+        shutil.rmtree(self._moved)
         password.unlink(missing_ok=True)
 
     def _check(self) -> None:

@@ -260,6 +260,7 @@ tap-set = Setting...
 tap-leave = Leaving it as it is.
 diff-title = Change { $change }, page { $page } of { $pages }
 diff-file = The whole change { $change }
+mending-failed = ⚠️ The version without what had not held does not start ({ $cause }), so the one before goes on, and still holds it. The log says more; /rollback takes a change out.
 deploy-returned = ↩️ The new version did not hold, so the old one serves again. Cause: { $cause }
 deploy-returned-card = The new version did not hold, so the old one serves again.
 rollback-begun = ↩️ Change { $change } ({ $branch }) is taken back; the version without it is being started...

@@ -117,7 +117,10 @@ async def _keep(shop: Workshop, change: Change, migration: app_sql.Migration) ->
         allowed = [script.actor for script in await app_track.stored(session, change.id) if script.is_lossy]
         await app_track.plan(session, change.id, migration)
         left = await migrate.left(session, change.id, change.language)
-        if await migrate.losses(session, change.id, change.language) != change.losses or not {*left} <= {*change.left}:
+        losses = await migrate.losses(session, change.id, change.language)
+        # Cards that are older than what is told apart have both in one list.
+        is_one_list = not change.left and {*losses, *left} == {*change.losses}
+        if not is_one_list and (losses != change.losses or not {*left} <= {*change.left}):
             raise errors.ChangeError(
                 "main has changed since this was checked, and it would now drop or bind other data than the card says; "
                 "nothing was merged",

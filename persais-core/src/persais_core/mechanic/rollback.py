@@ -56,8 +56,14 @@ async def request(shop: Workshop, what: str, *, user_id: int, lane: Lane, key: s
             actor, subject = user_id, change.subject
             audit.record(session, "rolled back", actor=actor, subject=subject, commit=reverted, lane=lane.key)
             await outbox.show(session, lane, _begun(change, language), key=begun)
-            note = texts.say(language, "rollback-told", change=change.id, branch=change.branch or "", who=who)
-            await contacts.tell(shop, session, note, key=f"rollback:{reverted}:told", besides=lane.chat_id)
+            told = {"change": change.id, "branch": change.branch or "", "who": who}
+            await contacts.tell(
+                shop,
+                session,
+                lambda spoken: texts.say(spoken, "rollback-told", **told),
+                key=f"rollback:{reverted}:told",
+                besides=lane.chat_id,
+            )
     except errors.PersaisError as error:
         text = texts.say(language, "rollback-failed", cause=texts.explain(language, error))
         async with shop.database.session() as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
@@ -45,7 +46,10 @@ async def finish(shop: Workshop, deployment_id: int, *, leaving: Leaving) -> Non
     """Tell how a deployment ended; run by the release that serves then. Repeating it changes nothing."""
     async with shop.database.session() as session:
         deployment = await session.get(Deployment, deployment_id)
-    if deployment is None or deployment.change_id is None:
+    if deployment is None:
+        return
+    if deployment.change_id is None:
+        await _tell_mending(shop, deployment)
         return
     change = await shop.ledger.get(deployment.change_id)
     is_merge = deployment.commit == change.merge_commit
@@ -66,6 +70,16 @@ async def finish(shop: Workshop, deployment_id: int, *, leaving: Leaving) -> Non
         if change.state is ChangeState.FAILED:
             with mainline.unless_built_upon():
                 await mainline.take_out(shop, change)
+
+
+async def _tell_mending(shop: Workshop, deployment: Deployment) -> None:
+    """Tell that the version without what had failed did not hold; nobody waits for word that it did."""
+    if deployment.state != "failed":
+        return
+    cause = shop.redactor.text(deployment.cause or "?")
+    async with shop.database.session() as session:
+        key = f"deployment:{deployment.id}:failed"
+        await contacts.tell(shop, session, lambda language: texts.say(language, "mending-failed", cause=cause), key=key)
 
 
 async def confirmed(shop: Workshop, deployment_id: int) -> None:
@@ -157,13 +171,12 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment, lea
     cause = shop.redactor.text(deployment.cause or "?")
     say, language = texts.say, change.language
     stuck = [texts.explain(language, error) for error in await migrate.taken_back(shop, change)]
-    reverted, of_main = deployment.commit, say(language, "revert-made")
+    reverted, refusal = deployment.commit, None
     try:
         async with shop.merging:
             reverted = await shop.forge.revert(deployment.commit, reason=f"The new version did not hold: {cause}")
     except errors.ForgeError as error:
-        # The old version serves all the same. The owner is told now, and not when GitHub is there again.
-        of_main = say(language, "revert-stuck", cause=texts.explain(language, error))
+        refusal = error  # the old version serves all the same; the owner is told now, not when GitHub is there again
     came_along = await _came_along(shop, deployment, reverted)
     await remarks.leave(shop, change, f"Taken back: {cause}")
     async with leaving(change.lane) as gone, shop.ledger.changing(change.id) as (session, current):
@@ -181,15 +194,23 @@ async def _take_back(shop: Workshop, change: Change, deployment: Deployment, lea
         changed = await shop.ledger.write(session, current.model_copy(update=fields))
         if came_along:
             await shop.deployer.request(session, commit=reverted, change_id=None)
-        text = "\n\n".join([say(language, key, cause=cause), of_main])
-        said = "\n\n".join([text, *_gone(change, gone, language), *stuck])
+        outcome = functools.partial(_outcome, key, cause, refusal)
+        said = "\n\n".join([outcome(language), *_gone(change, gone, language), *stuck])
         await _say(session, change, said, f"change:{change.id}:{deployment.id}:failed")
         action = "taken back" if was_serving else "deployed"
         audit.record(session, action, subject=change.subject, commit=reverted, outcome="failed", cause=cause)
         if was_serving:
             key = f"change:{change.id}:{deployment.id}:told"
-            await contacts.tell(shop, session, text, key=key, besides=change.chat_id)
+            await contacts.tell(shop, session, outcome, key=key, besides=change.chat_id)
     return changed
+
+
+def _outcome(key: str, cause: str, refusal: errors.ForgeError | None, language: Language) -> str:
+    """That a version did not hold, and whether main is without it again."""
+    of_main = texts.say(language, "revert-made")
+    if refusal is not None:
+        of_main = texts.say(language, "revert-stuck", cause=texts.explain(language, refusal))
+    return "\n\n".join([texts.say(language, key, cause=cause), of_main])
 
 
 async def _came_along(shop: Workshop, deployment: Deployment, reverted: str) -> bool:

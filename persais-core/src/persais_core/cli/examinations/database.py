@@ -80,8 +80,10 @@ def _left() -> list[Finding]:
     return [
         look(
             "Old databases",
-            f"{len(places)} in {embedded_place.ROOT_HOME} belong to folders that are gone: {whose}{more}",
-            f"if you do not miss them: rm -r {shlex.join(str(place) for place in places[:SHOWN])}",
+            f"{len(places)} in {embedded_place.ROOT_HOME} belong to folders that are gone, or were moved and not "
+            f"started since: {whose}{more}",
+            f"start the moved ones once; if you miss none of the others: "
+            f"rm -r {shlex.join(str(place) for place in places[:SHOWN])}",
         )
     ]
 
