@@ -444,7 +444,8 @@ async def test_what_was_merged_on_top_of_a_version_that_fails_does_not_go_on_ser
     [(mending, commit)] = (await house.deployments())[2:]
     assert commit == main
     assert (await house.now(other)).state is ChangeState.DEPLOYING
-    await house.database.run("insert into persais.people (id, name, language, is_owner) values (77, 'Bob', 'en', true)", {})
+    bob = "insert into persais.people (id, name, language, is_owner, is_admin) values (77, 'Bob', 'en', true, false)"
+    await house.database.run(bob, {})
     for _ in range(2):
         await house.ended(mending, "failed")
     told = "select body ->> 'text' as text from persais.outbox where chat_id = 77"
