@@ -44,7 +44,7 @@ ALARMS: Mapping[str, str] = {
 }
 """Acts that are alarming in themselves, and the kind of alarm."""
 
-KINDS = ("claim", "edit", "gate", "sandbox", "secret", "tap", "turn")
+KINDS = ("claim", "edit", "gate", "sandbox", "secret", "tables", "tap", "turn")
 """Every kind of alarm."""
 
 MOST_REFUSALS = 20  # of one person's attempts at one act, noted within an hour

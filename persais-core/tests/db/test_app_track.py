@@ -191,10 +191,10 @@ def test_an_empty_database_gets_the_revision_files_first_and_then_what_the_schem
     assert app_track.is_brought_up(own_url, digest) is False
     lacking = tables.declared({"agent_trips": [text()]})
     made = app_track.bring_up(own_url, project, wanted=lacking, digest=digest, commit="c")
-    assert [step.sentence for step in made] == ["the table agent_trips is made"]
+    assert [step.sentence for step in made.steps] == ["the table agent_trips is made"]
     assert tables.names(own_url) == {NOTES, "agent_trips"}
     assert app_track.is_brought_up(own_url, digest) is True
-    assert app_track.bring_up(own_url, project, wanted=lacking, digest=digest) == ()
+    assert app_track.bring_up(own_url, project, wanted=lacking, digest=digest).steps == ()
     assert app_migrations.current(own_url, project) == app_migrations.head(project)
 
 
@@ -202,9 +202,22 @@ def test_a_start_only_adds(own_url: str, project: Path) -> None:
     tables.make(own_url, tables.declared({NOTES: [text(nullable=False)], "agent_old": []}))
     wanted = notes(sa.Column("n", sa.Integer))
     made = app_track.bring_up(own_url, project, wanted=wanted, digest="d")
-    assert [step.kind for step in made] == ["add-column", "ease-column"]
+    assert [step.kind for step in made.steps] == ["add-column", "ease-column"]
     assert fields(own_url) == {"text", "n"}
     assert tables.names(own_url) == {NOTES, "agent_old"}
+
+
+def test_a_change_of_indexes_is_taken_back_after_the_release_before_has_started(own_url: str, project: Path) -> None:
+    old = notes(text(index=True))
+    new = notes(
+        text(), sa.Column("n", sa.Integer, index=True), sa.Column("m", sa.ForeignKey(f"{NOTES}.id"), unique=True)
+    )
+    tables.make(own_url, old)
+    change = tables.migration(own_url, new)
+    tables.run(own_url, change.safe.up)
+    app_track.bring_up(own_url, project, wanted=old)
+    tables.run(own_url, change.safe.down)
+    assert app_track.bring_up(own_url, project, wanted=old).steps == ()
 
 
 def test_a_revision_made_by_hand_goes_with_what_a_change_has_made_before(own_url: str, project: Path) -> None:

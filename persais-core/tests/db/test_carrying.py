@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 import tables
-from persais_core.db import app_proof, app_schema, app_steps
+from persais_core.db import app_proof, app_schema, app_steps, app_track
 from persais_core.db.app_schema import Carry
 
 ITEMS = "agent_items"
@@ -24,7 +25,7 @@ def column(name: str, kind: Any = sa.Integer, **options: Any) -> sa.Column[Any]:
     return sa.Column(name, kind, **options)
 
 
-def items(*columns: sa.Column[Any]) -> app_schema.Schema:
+def items(*columns: sa.Column[Any] | sa.Index) -> app_schema.Schema:
     return tables.declared({ITEMS: columns})
 
 
@@ -214,3 +215,126 @@ def test_a_field_that_another_one_was_before_is_not_written_over(own_url: str) -
     with pytest.raises(app_schema.SchemaError, match="the table has no field sum"):
         wrong = app_steps.Rename(table=ITEMS, before="sum", after="total")
         tables.migration(own_url, items(column("amount"), column("total")), renames=[wrong])
+
+
+# --- a start of the older or the newer release, which knows of no renames ---
+
+
+@pytest.mark.parametrize("options", [{}, {"server_default": "x"}], ids=["must be given", "has a default"])
+def test_a_start_of_either_release_leaves_alone_what_keeps_two_fields_the_same(
+    own_url: str, tmp_path: Path, options: Mapping[str, Any]
+) -> None:
+    old = items(
+        column("amount", sa.String, nullable=False, unique=True, **options), sa.Index(f"ix_{ITEMS}_amount", "amount")
+    )
+    new = items(
+        column("quantity", sa.String, nullable=False, unique=True), sa.Index(f"ix_{ITEMS}_quantity", "quantity")
+    )
+    tables.make(own_url, old)
+    tables.add(own_url, ITEMS, {"amount": "a"})
+    renamed = tables.migration(own_url, new, renames=[TO_QUANTITY])
+    tables.run(own_url, renamed.safe.up)
+    for release in (old, new, old):
+        app_track.bring_up(own_url, tmp_path, wanted=release)
+        (table,) = observed(own_url).tables
+        assert [(c.name, c.nullable, c.default) for c in table.columns[2:]] == [
+            ("amount", True, None),
+            ("quantity", False, None),
+        ]
+        assert ("quantity",) in {part.columns for part in table.uniques} & {part.columns for part in table.indexes}
+    tables.add(own_url, ITEMS, {"amount": "b"}, {"quantity": "c"})
+    tables.run(
+        own_url, f"update {ITEMS} set amount = 'd' where id = 1", f"update {ITEMS} set quantity = 'e' where id = 2"
+    )
+    assert tables.rows(own_url, ITEMS, "amount", "quantity") == [("d", "d"), ("e", "e"), ("c", "c")]
+    if options:  # the older release leaves it to its default
+        tables.add(own_url, ITEMS, {})
+        assert tables.rows(own_url, ITEMS, "quantity")[3] == ("x",)
+    else:
+        with pytest.raises(psycopg.errors.NotNullViolation):
+            tables.add(own_url, ITEMS, {})
+    tables.run(own_url, renamed.safe.down)
+    assert tables.rows(own_url, ITEMS, "amount")[:3] == [("d",), ("e",), ("c",)]
+
+
+def test_a_document_that_goes_by_both_names_is_not_missing_either(own_url: str, tmp_path: Path) -> None:
+    tables.make(own_url, items(column("amount", sa.JSON, nullable=False)))
+    new = items(column("quantity", sa.JSON, nullable=False))
+    tables.run(own_url, tables.migration(own_url, new, renames=[TO_QUANTITY]).safe.up)
+    app_track.bring_up(own_url, tmp_path, wanted=items())
+    tables.add(own_url, ITEMS, {}, {"quantity": {"a": 1}})
+    assert tables.rows(own_url, ITEMS, "quantity") == [({},), ({"a": 1},)]
+
+
+def test_a_field_that_goes_by_both_names_is_filled_for_a_release_that_knows_neither(
+    own_url: str, tmp_path: Path
+) -> None:
+    tables.make(own_url, items(column("amount", nullable=False)))
+    tables.run(
+        own_url, tables.migration(own_url, items(column("quantity", nullable=False)), renames=[TO_QUANTITY]).safe.up
+    )
+    for _ in range(2):
+        app_track.bring_up(own_url, tmp_path, wanted=items())
+        tables.add(own_url, ITEMS, {"amount": 4}, {"quantity": 5}, {})
+    assert tables.rows(own_url, ITEMS, "quantity") == [(4,), (5,), (0,)] * 2
+    assert tables.rows(own_url, ITEMS, "amount")[:2] == [(4,), (5,)]
+
+
+def test_a_field_that_may_be_empty_later_is_not_filled_any_more(own_url: str) -> None:
+    tables.make(own_url, items(column("amount")))
+    full = items(column("quantity", nullable=False, default=3))
+    tables.run(own_url, tables.migration(own_url, full, renames=[TO_QUANTITY], tag="first").safe.up)
+    wanted = items(column("quantity"))
+    later = tables.migration(own_url, wanted)
+    app_proof.prove(own_url, observed(own_url), wanted, later)
+    tables.run(own_url, later.safe.up)
+    tables.add(own_url, ITEMS, {"quantity": None})
+    assert tables.rows(own_url, ITEMS, "amount", "quantity") == [(None, None)]
+    with pytest.raises(app_schema.SchemaError, match="the table still has that, which a server default would hide"):
+        tables.migration(own_url, items(column("quantity", server_default="1")))
+
+
+def test_a_rename_that_is_done_already_is_judged_as_before(own_url: str) -> None:
+    tables.make(own_url, items(column("amount", nullable=False)))
+    tables.add(own_url, ITEMS, {"amount": 1})
+    wanted = items(column("quantity", nullable=False))
+    tables.run(own_url, tables.migration(own_url, wanted, renames=[TO_QUANTITY], tag="first").safe.up)
+    again = tables.migration(own_url, wanted, renames=[TO_QUANTITY], tag="second")
+    assert [step.kind for step in again.operations] == ["carry-over", "drop-column"]
+    assert app_proof.prove(own_url, observed(own_url), wanted, again) == 1
+
+
+WIDER: list[tuple[Any, Any, Any, Any, Any]] = [
+    (sa.String(5), sa.String, "a", "b", "too long"),
+    (sa.SmallInteger, sa.Integer, 1, 2, 40_000),
+    (sa.Integer, sa.BigInteger, 1, 2, 2**40),
+    (sa.String(5), sa.String(9), "a", "b", "too long"),
+]
+
+
+@pytest.mark.parametrize(("kind", "wide", "first", "fits", "too_big"), WIDER, ids=lambda value: str(value))
+def test_a_dropped_field_comes_back_with_what_fits_of_what_its_wider_successor_got(
+    own_url: str, kind: Any, wide: Any, first: Any, fits: Any, too_big: Any
+) -> None:
+    tables.make(own_url, items(column("amount", kind, nullable=False)))
+    tables.add(own_url, ITEMS, {"amount": first}, {"amount": first})
+    wanted = items(column("quantity", wide, nullable=False))
+    renamed = tables.migration(own_url, wanted, renames=[TO_QUANTITY])
+    app_proof.prove(own_url, observed(own_url), wanted, renamed)
+    tables.run(own_url, renamed.safe.up, renamed.lossy.up)
+    tables.add(own_url, ITEMS, {"quantity": fits}, {"quantity": too_big})
+    tables.run(own_url, f"update {ITEMS} set quantity = '{fits}' where id = 1")
+    tables.run(own_url, f"update {ITEMS} set quantity = '{too_big}' where id = 2", renamed.lossy.down)
+    assert tables.rows(own_url, ITEMS, "amount") == [(fits,), (None,), (fits,), (None,)]
+    assert tables.rows(own_url, ITEMS, "quantity") == [(fits,), (too_big,), (fits,), (too_big,)]
+
+
+def test_a_wider_field_that_comes_back_gets_what_was_written_by_its_older_name(own_url: str) -> None:
+    tables.make(own_url, items(column("amount", nullable=False)))
+    wide = items(column("quantity", sa.BigInteger, nullable=False))
+    tables.run(own_url, tables.migration(own_url, wide, renames=[TO_QUANTITY], tag="first").safe.up)
+    tables.add(own_url, ITEMS, {"quantity": 1}, {"quantity": 2**40})
+    back = tables.migration(own_url, items(column("amount")))
+    tables.run(own_url, back.safe.up, back.lossy.up)
+    tables.run(own_url, f"update {ITEMS} set amount = 2 where id = 1", back.lossy.down)
+    assert tables.rows(own_url, ITEMS, "amount", "quantity") == [(2, 2), (None, 2**40)]

@@ -41,15 +41,6 @@ async def test_abort_leaves_nothing_behind_and_no_buttons_on_the_card(bot: live.
     assert now.buttons == ()
 
 
-@pytest.mark.parametrize("request_text", ["x" * 4050, "\u202e" * 4050], ids=["letters", "right-to-left marks"])
-async def test_a_request_that_is_too_long_is_answered_with_the_limit(
-    person: ChatClient, mind: minds.Mind, request_text: str
-) -> None:
-    answer = await said(person, request_text)
-    assert answer.text == "That request has 4,050 characters, and I read at most 4,000. Please say it shorter."
-    assert mind.calls == []
-
-
 async def test_mechanic_without_words_only_switches(person: ChatClient, mind: minds.Mind) -> None:
     assert (await said(person, "/mechanic    ")).text == "🔧 Mechanic mode activated"
     assert mind.calls == []

@@ -178,6 +178,7 @@ async def test_deployed_explained_and_rolled_back(
 async def test_an_agent_is_deleted_by_asking_and_a_rollback_brings_it_back(
     parrot: tuple[live.Live, Path], person: ChatClient, mind: minds.Mind
 ) -> None:
+    at_first = git(remote(parrot[0]), "ls-tree", "-r", "main")
     await deploy(person, await ask(person, 'Create an agent "Poet" that answers in upper case'))
     before = git(remote(parrot[0]), "ls-tree", "-r", "main")
     mind.calls.clear()
@@ -195,6 +196,8 @@ async def test_an_agent_is_deleted_by_asking_and_a_rollback_brings_it_back(
     await said(person, "/rollback", "is not in the bot any more", timeout=WITHIN)
     assert git(remote(parrot[0]), "ls-tree", "-r", "main") == before
     await said(person, "/poet hello", "HELLO")
+    await said(person, "/rollback", "is not in the bot any more", timeout=WITHIN)
+    assert git(remote(parrot[0]), "ls-tree", "-r", "main") == at_first
 
 
 async def test_a_version_that_breaks_in_its_first_answers_is_taken_back_and_they_are_answered_by_the_old_one(

@@ -133,27 +133,63 @@ def project(tmp_path: Path) -> Path:
     sandbox.Sandbox(secrets_present=True, readable=(Path("/"),)),  # the canary gets out, so it refuses
 ], ids=["sandbox", "no sandbox"])  # fmt: skip
 async def test_a_release_on_an_empty_database_gets_its_tables(
-    own_url: str, project: Path, box: sandbox.Sandbox
+    own_database: Database, own_url: str, project: Path, box: sandbox.Sandbox
 ) -> None:
-    await migrate.bring_up(own_url, project, box, commit="c")
+    await migrate.bring_up(own_database, project, box, commit="c")
     assert columns(own_url) == {"text", "created_at", "updated_at", "is_deleted"}
     file = project / "bot/schemas/notes.py"
     file.write_text(file.read_text() + "    done: bool = False\n")
-    await migrate.bring_up(own_url, project, box, commit="d")
+    await migrate.bring_up(own_database, project, box, commit="d")
     assert "done" in columns(own_url)
 
 
-async def test_a_start_whose_schemas_were_seen_before_does_not_read_them_again(own_url: str, project: Path) -> None:
+async def test_a_start_whose_schemas_were_seen_before_does_not_read_them_again(
+    own_database: Database, own_url: str, project: Path
+) -> None:
     box = sandbox.Sandbox(secrets_present=False)
-    await migrate.bring_up(own_url, project, box, commit="c")
+    await migrate.bring_up(own_database, project, box, commit="c")
     with psycopg.connect(own_url) as connection:
         connection.execute(f"drop table {NOTES}")
-    await migrate.bring_up(own_url, project, box, commit="c")
+    await migrate.bring_up(own_database, project, box, commit="c")
     assert columns(own_url) == set()
 
 
-async def test_schemas_that_cannot_be_read_do_not_keep_a_release_from_starting(own_url: str, project: Path) -> None:
+async def test_schemas_that_cannot_be_read_do_not_keep_a_release_from_starting(
+    own_database: Database, own_url: str, project: Path
+) -> None:
     file = project / "bot/schemas/notes.py"
     file.write_text(file.read_text() + "raise ValueError\n")
-    await migrate.bring_up(own_url, project, sandbox.Sandbox(secrets_present=False), commit="c")
+    await migrate.bring_up(own_database, project, sandbox.Sandbox(secrets_present=False), commit="c")
     assert columns(own_url) == set()
+
+
+async def test_admins_are_told_of_a_field_that_was_renamed_since_the_database_was_as_it_is(
+    own_database: Database, own_url: str, project: Path
+) -> None:
+    box = sandbox.Sandbox(secrets_present=False)
+    await migrate.bring_up(own_database, project, box, commit="c")
+    file = project / "bot/schemas/notes.py"
+    wanted = file.read_text()
+    file.write_text(wanted.replace("text: str", "body: str | None = None"))
+    await migrate.bring_up(own_database, project, box, commit="d")
+    assert alarms(own_url) == []  # no record is missing where there is none
+    with psycopg.connect(own_url) as connection:
+        connection.execute(f"alter table {NOTES} drop column body")
+        connection.execute(
+            f"insert into {NOTES} (text, created_at, updated_at, is_deleted, created_by) "
+            "values ('a', now(), now(), false, 1)"
+        )
+    file.write_text(file.read_text() + "# a later moment\n")
+    for _ in range(2):
+        await migrate.bring_up(own_database, project, box, commit="e")
+    assert alarms(own_url) == [("tables", ["agent_notes: body is new, text has records"])]
+    file.write_text(wanted.replace("text: str", "title: str"))
+    await migrate.bring_up(own_database, project, box, commit="f")
+    kind, (cause,) = alarms(own_url)[1]
+    assert (kind, cause.partition(":")[0]) == ("tables", "agent_notes.title")
+
+
+def alarms(url: str) -> list[tuple[str, list[str]]]:
+    with psycopg.connect(url) as connection:
+        query = "select alarm, detail -> 'cause' from persais.audit where alarm is not null order by id"
+        return connection.execute(query).fetchall()

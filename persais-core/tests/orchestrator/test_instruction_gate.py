@@ -158,3 +158,13 @@ def test_what_a_message_quotes_or_answers_is_not_read() -> None:
     assert incoming and incoming.message
     assert (incoming.message.text, incoming.message.reply_to) == ("yes please", 3)
     assert not incoming.message.is_forwarded
+
+
+@pytest.mark.parametrize("word", ["x", "\u202e"], ids=["letters", "right-to-left marks"])
+async def test_a_request_that_is_too_long_is_answered_with_the_limit_and_opens_nothing(
+    orchestrator: Orchestrator, ledger: Ledger, word: str
+) -> None:
+    answer = await orchestrator.answer(turn(f"/mechanic {word * 16_001}"))
+    *_, told = [reply.text for reply in answer.replies]
+    assert told == "That request has 16,001 characters, and I read at most 16,000. Please say it shorter."
+    assert await ledger.open_changes() == []

@@ -102,7 +102,7 @@ class Parts:
             ledger = Ledger(database, redactor, settings.pages_url)
             sandbox = Sandbox(secrets_present=settings.holds_secrets, allow_unsandboxed=settings.allow_unsandboxed)
             if not place.broken:
-                await migrate.bring_up(database.direct_url, place.root, sandbox, commit=place.commit)
+                await migrate.bring_up(database, place.root, sandbox, commit=place.commit)
             own = [] if place.broken else await asyncio.to_thread(loader.load, place.root)
             if (
                 own

@@ -18,15 +18,9 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from persais_core.db import app_schema
+from persais_core.db import app_schema, app_types
 from persais_core.db.app_schema import Carry, Column, Default, ForeignKey, Index, Schema, Table, Unique
 from persais_core.domain.chats import Value
-
-WIDENS = {
-    ("smallint", "integer"), ("smallint", "bigint"), ("integer", "bigint"), ("real", "double precision"),
-    ("character varying", "text"), ("json", "jsonb"),
-}  # fmt: skip
-"""Changes of a type after which every old value is still there as it was."""
 
 Kind = Literal[
     "add-enum", "add-label", "drop-foreign-key", "drop-unique", "drop-index", "add-table", "add-column", "carry-over",
@@ -71,9 +65,9 @@ class Operation(Value):
         gone: the table that goes.
         part: the index, constraint or reference that comes or goes.
         there: the column that takes another one's place, where the table had it all the time.
-        carry: the two columns that are kept the same from now on.
-        carries: those that are not any more.
-        twin: name of the column that has the same in it, and stays.
+        carry: the two columns that are kept the same from now on, or in another way.
+        carries: those that are not any more, or were in this way.
+        twin: the column that has the same in it, and stays; its type may have more room, or less.
         is_left: an earlier change wanted it, and nobody has tapped for it yet; this change is not the cause.
         key: primary key of the table, by which values kept aside are found again.
     """
@@ -92,7 +86,7 @@ class Operation(Value):
     there: Column | None = None
     carry: Carry | None = None
     carries: tuple[Carry, ...] = ()
-    twin: str = ""
+    twin: Column | None = None
     is_left: bool = False
     key: tuple[str, ...] = ()
 
@@ -172,6 +166,28 @@ def difference(
     return tuple(sorted(steps, key=lambda step: (step.is_lossy, _ORDER.index(step.kind))))
 
 
+def left_apart(now: Schema, wanted: Schema, steps: Collection[Operation]) -> tuple[Rename, ...]:
+    """The fields that are new and could be ones that nobody declares any more, by another name.
+
+    Args:
+        now: before the steps.
+        wanted: from `read`.
+        steps: from `difference`.
+    """
+    found = []
+    for step in steps:
+        before, after = now.table(step.table), wanted.table(step.table)
+        if step.kind == "add-column" and step.new and before and after:
+            found += [
+                Rename(table=step.table, before=old.name, after=step.new.name)
+                for old in before.columns
+                if after.column(old.name) is None
+                and (old.type == step.new.type or app_types.is_wider(old.type, step.new.type))
+                and not any(old.name in {carry.before, carry.after} for carry in before.carries)
+            ]
+    return tuple(found)
+
+
 def _enum_steps(now: Schema, wanted: Schema, used: Collection[str]) -> Iterator[Operation]:
     for enum in wanted.enums:
         if app_schema.ENUMS + enum.name not in used:
@@ -218,6 +234,23 @@ def _table_steps(before: Table, after: Table, now: Schema, renames: Sequence[Ren
     for carry in before.carries:
         if after.column(carry.before) and after.column(carry.after) and carry not in ends:
             yield step("part-fields", carries=(carry,), detail=f"{carry.before}, {carry.after}")
+            ends.append(carry)
+    there = [carry for carry in before.carries if before.column(carry.before) and before.column(carry.after)]
+    kept = [carry for carry in there if carry not in ends]
+    same = [*kept, *(item.carry for item in carried.values() if item.carry)]
+    # Columns that only older releases know, and that another one with the same in it has taken the place of.
+    stand_ins = {
+        name
+        for carry in kept
+        for name in (carry.before, carry.after)
+        if after.column(name) is None and any(map(after.column, _same_as(name, same)))
+    }
+    changed = [
+        operation for carry in kept if (operation := _carried_otherwise(step, carry, before, after, now, stand_ins))
+    ]
+    yield from changed
+    otherwise = {change.carries[0]: change.carry for change in changed if change.carry}
+    before = before.model_copy(update={"carries": tuple(otherwise.get(carry, carry) for carry in before.carries)})
     added = set()
     for column in after.columns:
         old = before.column(column.name)
@@ -235,16 +268,53 @@ def _table_steps(before: Table, after: Table, now: Schema, renames: Sequence[Ren
             added.add(column.name)
             yield step("add-column", new=column, detail=column.type)
         else:
-            yield from _column_steps(step, old, column)
+            yield from _column_steps(step, old, column, kept)
     for old in before.columns:
         if after.column(old.name) is None:
             if replaced := next((item for item in carried.values() if item.old and item.old.name == old.name), None):
                 yield _drop_column(step, _let_go(old), before, after, now, replaced)
                 continue
-            if not old.nullable and old.default is None and old.sequence is None:
-                yield step("ease-column", old=old, new=old.model_copy(update={"default": zero(old, now)}))
+            # Of one that is kept the same as others, a default would pass for what somebody has written into it.
+            is_carried = any(old.name == carry.after for carry in kept)
+            if not old.nullable and old.default is None and old.sequence is None and not is_carried:
+                yield step("ease-column", old=old, new=old.model_copy(update={"default": app_types.zero(old, now)}))
             yield _drop_column(step, old, before, after, now)
-    yield from _part_steps(step, before, after, added, {item.before: item.after for item in renames})
+    yield from _part_steps(step, before, after, added, {item.before: item.after for item in renames}, stand_ins)
+
+
+def _same_as(name: str, carries: Sequence[Carry]) -> set[str]:
+    """The columns that are kept the same as one, and that one."""
+    found = {name}
+    while more := {end for c in carries if found & {c.before, c.after} for end in (c.before, c.after)} - found:
+        found |= more
+    return found
+
+
+def _carried_otherwise(
+    step: Callable[..., Operation],
+    carry: Carry,
+    before: Table,
+    after: Table,
+    now: Schema,
+    stand_ins: Collection[str],
+) -> Operation | None:
+    """The step that changes what a carried column gets where nothing was given for it by any of its names.
+
+    It stands in place of a default: an older release writes into the column by another name, and what it has not
+    written into this one would seem to be written, and newer.
+    """
+    old, new = before.column(carry.after), after.column(carry.after)
+    if old is None:
+        return None
+    if new is None:
+        if old.nullable or carry.fill is not None or carry.after in stand_ins:
+            return None
+        filled = carry.model_copy(update={"fill": _as_json(old.type, app_types.zero(old, now))})
+        return step("ease-column", old=old, new=old, carry=filled, carries=(carry,))
+    if new.nullable and not old.nullable:
+        bare = carry.model_copy(update={"fill": None})
+        return step("allow-empty", old=old, new=new, carry=bare, carries=(carry,))
+    return None
 
 
 def _carry_over(step: Callable[..., Operation], before: Table, after: Table, rename: Rename, now: Schema) -> Operation:
@@ -260,29 +330,33 @@ def _carry_over(step: Callable[..., Operation], before: Table, after: Table, ren
     if old.sequence or new.sequence:
         raise app_schema.SchemaError(f"{where}, but it is counted up by the database; leave its name")
     # With more room only where what does not fit the old column is sure to be told from what does.
-    if old.type != new.type and (old.type == "real" or not _is_wider(old.type, new.type)):
+    if old.type != new.type and (old.type == "real" or not app_types.is_wider(old.type, new.type)):
         raise app_schema.SchemaError(f"{where}, but it was {old.type} and would be {new.type}; leave its type")
     if new.default is not None:
         raise app_schema.SchemaError(f"{where}; give it no server default, since that would hide what is to be carried")
-    if old.nullable and not new.nullable and new.fill is None:
-        raise app_schema.SchemaError(f"{where}, and may be empty until now; allow None for it, or give it a default")
     linked = tuple(carry for carry in before.carries if {carry.before, carry.after} == {rename.before, rename.after})
+    # Where it is done already, the old one may be empty because of that, and the new one is not.
+    is_full = bool(linked) and there is not None and not there.nullable
+    if old.nullable and not new.nullable and new.fill is None and not is_full:
+        raise app_schema.SchemaError(f"{where}, and may be empty until now; allow None for it, or give it a default")
     if there is not None and (not linked or there.type != new.type):
         raise app_schema.SchemaError(
             f"{where}, but the table still has an older field of that name; take another name for it"
         )
-    carry = Carry(before=old.name, after=new.name, fill=None if new.nullable else _as_json(new))
-    old = old.model_copy(update={"fill": zero(old, now)})
+    # A release that leaves the old one to its default goes on doing so.
+    fill = None if new.nullable else _as_json(new.type, new.fill or old.default)
+    carry = Carry(before=old.name, after=new.name, fill=fill)
+    old = old.model_copy(update={"fill": app_types.zero(old, now)})
     return step("carry-over", old=old, new=new, there=there, carry=carry, carries=linked, detail=old.name)
 
 
-def _as_json(column: Column) -> str | None:
-    """What fills a column, as JSON."""
-    if column.fill is None:
+def _as_json(kind: str, fill: Default | None) -> str | None:
+    """What fills a column of a type, as JSON."""
+    if fill is None:
         return None
-    if column.type.startswith("json"):
-        return column.fill.text
-    return json.dumps("now" if column.fill.is_now else column.fill.text)
+    if kind.startswith("json"):
+        return fill.text
+    return json.dumps("now" if fill.is_now else fill.text)
 
 
 def _let_go(column: Column) -> Column:
@@ -304,29 +378,35 @@ def _drop_column(
         carries = [*(carry for carry in carries if carry not in replaced.carries), replaced.carry]
     others = [carry.after if carry.before == old.name else carry.before for carry in carries]
     staying = [column for name in others if (column := after.column(name)) is not None]
-    twin = next((column.name for column in staying if column.type == old.type), "")
-    old = old.model_copy(update={"fill": zero(old, now)})
+    twin = next((column for column in staying if _go_together(column.type, old.type)), None)
+    old = old.model_copy(update={"fill": app_types.zero(old, now)})
     return step("drop-column", is_lossy=True, old=old, carries=tuple(carries), twin=twin)
 
 
-def _column_steps(step: Callable[..., Operation], old: Column, new: Column) -> Iterator[Operation]:
+def _go_together(one: str, other: str) -> bool:
+    """Whether what fits both of two types is the same in either."""
+    return one == other or app_types.is_wider(one, other) or app_types.is_wider(other, one)
+
+
+def _column_steps(
+    step: Callable[..., Operation], old: Column, new: Column, carries: Sequence[Carry]
+) -> Iterator[Operation]:
     if old.type != new.type:
-        wider = _is_wider(old.type, new.type)
+        wider = app_types.is_wider(old.type, new.type)
         yield step("widen-type" if wider else "change-type", is_lossy=not wider, old=old, new=new, detail=new.type)
     if old.nullable and not new.nullable:
         yield step("forbid-empty", is_lossy=True, old=old, new=new)
-    elif new.nullable and not old.nullable:
+    elif new.nullable and not old.nullable and all(new.name != carry.after for carry in carries):
         yield step("allow-empty", old=old, new=new)
     if old.type == new.type and new.default not in {None, old.default} and new.sequence is None:
-        yield step("set-default", old=old, new=new)
-
-
-def _is_wider(old: str, new: str) -> bool:
-    base, _, size = old.partition("(")
-    new_base, _, new_size = new.partition("(")
-    if base == new_base == "character varying":
-        return not new_size or (bool(size) and int(size[:-1]) < int(new_size[:-1]))
-    return (base, new_base) in WIDENS
+        setting = step("set-default", old=old, new=new)
+        if newer := next((carry for carry in carries if new.name == carry.after), None):
+            raise app_schema.SchemaError(
+                f"{setting.table}.{new.name} was called {newer.before}, and the table still has that, which a server "
+                f"default would hide; give {new.name} a default of Python's instead, or drop {newer.before} first"
+            )
+        if all(new.name != carry.before for carry in carries):
+            yield setting
 
 
 def _part_steps(
@@ -335,15 +415,20 @@ def _part_steps(
     after: Table,
     added: Collection[str],
     renamed: Mapping[str, str],
+    stand_ins: set[str],
 ) -> Iterator[Operation]:
-    """Indexes, unique constraints and references, told apart by what they are about and not by name."""
+    """Indexes, unique constraints and references, told apart by what they are about and not by name.
+
+    Those of a column that stands in for another go with it and not before: the release that knows it may come back.
+    """
     unique = {True: _covered(after, unique=True), False: _covered(after, unique=False)}
     was_unique = {True: _covered(before, unique=True), False: _covered(before, unique=False)}
     for part in before.parts:
         is_unique = isinstance(part, Unique) or part.is_unique
         if part.columns not in unique[is_unique]:
             kind: Kind = "drop-unique" if is_unique else "drop-index"
-            yield step(kind, name=part.name, part=part, detail=", ".join(part.columns))
+            goes = {"is_lossy": not {*part.columns}.isdisjoint(stand_ins - {*renamed})}
+            yield step(kind, **goes, name=part.name, part=part, detail=", ".join(part.columns))
     for part in after.parts:
         is_unique = isinstance(part, Unique) or part.is_unique
         if part.columns in was_unique[is_unique]:
@@ -362,7 +447,9 @@ def _part_steps(
     had, has = {about(item) for item in before.foreign_keys}, {about(item) for item in after.foreign_keys}
     for reference in before.foreign_keys:
         if about(reference) not in has:
-            yield step("drop-foreign-key", name=reference.name, part=reference, detail=", ".join(reference.columns))
+            goes = {"is_lossy": not {*reference.columns}.isdisjoint(stand_ins - {*renamed})}
+            listed = ", ".join(reference.columns)
+            yield step("drop-foreign-key", **goes, name=reference.name, part=reference, detail=listed)
     for reference in after.foreign_keys:
         if about(reference) not in had:
             is_new = set(reference.columns) <= set(added)
@@ -374,29 +461,3 @@ def _covered(table: Table, *, unique: bool) -> set[tuple[str, ...]]:
     """The columns that have an index of a kind."""
     found = {index.columns for index in table.indexes if index.is_unique is unique}
     return found | {item.columns for item in table.uniques} if unique else found
-
-
-_ZEROS = {
-    "boolean": "false", "smallint": "0", "integer": "0", "bigint": "0", "real": "0", "double precision": "0",
-    "numeric": "0", "text": "", "character varying": "", "interval": "0", "bytea": "", "json": "null",
-    "jsonb": "null", "uuid": "00000000-0000-0000-0000-000000000000", "time without time zone": "00:00",
-    "time with time zone": "00:00+00",
-}  # fmt: skip
-
-
-def zero(column: Column, schema: Schema) -> Default:
-    """What stands in a field that must not be empty and that nobody fills any more."""
-    if column.default is not None:
-        return column.default
-    base, _, size = column.type.partition("(")
-    if base in _ZEROS:
-        return Default(text=_ZEROS[base])
-    if base == "vector" and size:
-        return Default(text="[" + ",".join("0" * int(size[:-1])) + "]")
-    if (enum := schema.enum(column.type)) is not None:
-        return Default(text=enum.labels[0])
-    if base == "date" or base.startswith("timestamp"):
-        return Default(is_now=True)
-    raise app_schema.SchemaError(
-        f"the field {column.name} of type {column.type} cannot be let go of here; write a migration by hand"
-    )

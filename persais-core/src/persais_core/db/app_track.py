@@ -16,7 +16,8 @@ So a database that has seen neither, on another computer, is brought up in this 
 release: the revision files first, and then whatever the project's schemas still lack is made from the schemas
 themselves, safe steps only. The price: on such a database the steps of a change are not stored as that change's, and
 cannot be taken back with it. A column that the tables have and no schema names stays: it may be what an older release,
-or a hand-written revision to come, needs.
+or a hand-written revision to come, needs. In a database that is older than the project, it may also be one that is
+called otherwise by now. Schemas do not tell, so what could be such a field is handed back, for somebody to be told.
 
 Whatever made a table, it gets its policy in the same transaction (see `agent_role`).
 
@@ -34,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from persais_core.db import agent_role, app_migrations, app_schema, app_sql, app_steps
@@ -73,6 +75,18 @@ class Stored(Value):
     down_sql: str
     actor: int | None
     error: str | None
+
+
+class Brought(Value):
+    """What a start has made of the tables.
+
+    Args:
+        steps: the safe steps that were made from the schemas.
+        apart: new fields, each with one that the schemas do not know and that has records: perhaps the same field.
+    """
+
+    steps: tuple[app_steps.Operation, ...] = ()
+    apart: tuple[app_steps.Rename, ...] = ()
 
 
 async def plan(session: AsyncSession, change_id: int, migration: app_sql.Migration) -> None:
@@ -293,7 +307,7 @@ def is_brought_up(url: str, wanted: str) -> bool:
 
 def bring_up(
     url: str, root: Path, *, wanted: app_schema.Schema | None = None, digest: str | None = None, commit: str = ""
-) -> tuple[app_steps.Operation, ...]:
+) -> Brought:
     """Bring the tables up to what a release needs: the revision files, then what its schemas still lack. Blocks.
 
     Args:
@@ -302,9 +316,6 @@ def bring_up(
         wanted: what its schemas declare; None: only the revision files are looked at.
         digest: of the schemas that `wanted` was read from.
         commit: of the release.
-
-    Returns:
-        The safe steps that were made from the schemas.
 
     Raises:
         MigrationError: a revision or a step failed.
@@ -315,10 +326,12 @@ def bring_up(
     if wanted is None:
         with _alone(url) as connection:
             agent_role.guard(connection)
-        return ()
+        return Brought()
     with _alone(url) as connection:
-        steps = app_steps.difference(app_schema.observe(connection), wanted)
+        now = app_schema.observe(connection)
+        steps = app_steps.difference(now, wanted)
         safe = tuple(step for step in steps if not step.is_lossy)
+        apart = tuple(item for item in app_steps.left_apart(now, wanted, safe) if _is_filled(connection, item))
         script = app_sql.write(safe, tag="start").safe
         if script:
             connection.execute(script.up.encode())
@@ -334,7 +347,15 @@ def bring_up(
                 digest,
             ),
         )
-    return safe
+    return Brought(steps=safe, apart=apart)
+
+
+def _is_filled(connection: psycopg.Connection[Any], rename: app_steps.Rename) -> bool:
+    """Whether the older one of two fields has anything in it."""
+    query = sql.SQL("select from {} where {} is not null limit 1").format(
+        sql.Identifier("public", rename.table), sql.Identifier(rename.before)
+    )
+    return connection.execute(query).rowcount > 0
 
 
 def purge(url: str) -> tuple[str, ...]:

@@ -546,6 +546,7 @@ alert-edit = The coder wanted to write where a change may not. Nothing of it was
 alert-gate = The checks refused code that reaches for what it may not.
 alert-sandbox = The sandbox does not hold on this machine; /status says more.
 alert-secret = A key or a password stood in the files of a change. It was not delivered.
+alert-tables = The tables do not go with this version, so records may be missing from what it shows; none was deleted.
 alert-tap = Buttons were tapped by somebody who may not, or that do not exist.
 alert-turn = Something that is no person asked for a change of the bot. It was refused.
 alert-count =

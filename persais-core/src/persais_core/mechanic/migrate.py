@@ -24,6 +24,7 @@ import structlog
 from persais_core import audit, errors, texts
 from persais_core.checks import migrations
 from persais_core.db import app_schema, app_sql, app_track
+from persais_core.db.engine import Database
 from persais_core.domain.changes import Change, subject_of_change
 from persais_core.domain.chats import Language
 from persais_core.mechanic.workshop import Workshop
@@ -193,11 +194,13 @@ async def purge(shop: Workshop) -> tuple[str, ...]:
     return gone
 
 
-async def bring_up(url: str, root: Path, box: sandbox.Sandbox, *, commit: str) -> None:
+async def bring_up(database: Database, root: Path, box: sandbox.Sandbox, *, commit: str) -> None:
     """Give a release the tables that it needs, whatever the database has seen; costs milliseconds when it has them.
 
+    What only a person can put right, the admins are told: tables that cannot be brought up to the schemas, and fields
+    that seem to have been renamed since the database was as it is, such as one that was restored.
+
     Args:
-        url: a direct address, not through a pooler.
         root: folder of the release.
         box: where its schemas are read. Where it refuses, a plain child process does: the release was approved, and
             this process is about to import it.
@@ -206,6 +209,7 @@ async def bring_up(url: str, root: Path, box: sandbox.Sandbox, *, commit: str) -
     Raises:
         DatabaseError: a revision file failed, or the database is away.
     """
+    url = database.direct_url
     digest = await asyncio.to_thread(app_track.digest, root)
     if digest is None or await asyncio.to_thread(app_track.is_brought_up, url, digest):
         await asyncio.to_thread(app_track.bring_up, url, root)
@@ -221,9 +225,18 @@ async def bring_up(url: str, root: Path, box: sandbox.Sandbox, *, commit: str) -
         made = await asyncio.to_thread(app_track.bring_up, url, root, wanted=wanted, digest=digest, commit=commit)
     except app_schema.SchemaError as error:
         log.warning("the tables could not be brought up to the schemas", cause=str(error))
+        await _alarm(database, [str(error)], commit=commit)
         return
-    if made:
-        log.info("the tables were brought up to the schemas", steps=[step.sentence for step in made])
+    if made.steps:
+        log.info("the tables were brought up to the schemas", steps=[step.sentence for step in made.steps])
+    if apart := [f"{item.table}: {item.after} is new, {item.before} has records" for item in made.apart]:
+        log.warning("fields may have been renamed since the database was as it is", fields=apart)
+        await _alarm(database, apart, commit=commit)
+
+
+async def _alarm(database: Database, causes: list[str], *, commit: str) -> None:
+    async with database.session() as session:
+        audit.record(session, "tables changed", outcome="failed", commit=commit, alarm="tables", cause=causes)
 
 
 async def _render(root: Path, box: sandbox.Sandbox) -> app_schema.Schema:

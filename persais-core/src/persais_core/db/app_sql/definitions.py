@@ -76,22 +76,27 @@ def create_table(table: Table) -> Statements:
 
 
 def create_part(table: str, part: Index | Unique) -> sql.Composed:
-    """Make an index or a constraint that keeps values apart."""
+    """Make an index or a constraint that keeps values apart.
+
+    An index may be there: a release that starts makes those it lacks, also when the change without it is taken back.
+    """
     if isinstance(part, Unique):
         return sql.SQL("alter table {} add constraint {} unique ({})").format(
             in_public(table), sql.Identifier(part.name), listed(part.columns)
         )
     unique = sql.SQL("unique ") if part.is_unique else sql.SQL("")
-    return sql.SQL("create {}index {} on {} ({})").format(
+    return sql.SQL("create {}index if not exists {} on {} ({})").format(
         unique, sql.Identifier(part.name), in_public(table), listed(part.columns)
     )
 
 
 def drop_part(table: str, part: Index | Unique) -> sql.Composed:
-    """Take such a part away."""
+    """Take such a part away, unless a release that does not know it has done so at its start."""
     if isinstance(part, Unique):
-        return sql.SQL("alter table {} drop constraint {}").format(in_public(table), sql.Identifier(part.name))
-    return sql.SQL("drop index {}").format(in_public(part.name))
+        return sql.SQL("alter table {} drop constraint if exists {}").format(
+            in_public(table), sql.Identifier(part.name)
+        )
+    return sql.SQL("drop index if exists {}").format(in_public(part.name))
 
 
 SEEN, UNSEEN = sql.SQL(""), sql.SQL(" not valid")
@@ -99,8 +104,10 @@ SEEN, UNSEEN = sql.SQL(""), sql.SQL(" not valid")
 
 
 def drop_reference(table: str, reference: ForeignKey) -> sql.Composed:
-    """Take a foreign key away."""
-    return sql.SQL("alter table {} drop constraint {}").format(in_public(table), sql.Identifier(reference.name))
+    """Take a foreign key away, as `drop_part` does."""
+    return sql.SQL("alter table {} drop constraint if exists {}").format(
+        in_public(table), sql.Identifier(reference.name)
+    )
 
 
 def add_reference(table: str, reference: ForeignKey, ending: sql.SQL = SEEN) -> sql.Composed:

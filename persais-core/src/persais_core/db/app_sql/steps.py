@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from persais_core.db import app_schema
+from persais_core.db import app_schema, app_types
 from persais_core.db.app_schema import Column, ForeignKey, Index, Unique
 from persais_core.db.app_sql.attic import (
     Side,
@@ -141,19 +141,46 @@ def _drop_column(step: Operation, tag: str) -> _Step:
         sql.SQL("alter table {} add column {}").format(in_public(step.table), column_line(bare, default)),
         *fetch_column(step.table, step.column, step.key, tag, then=_from_twin(step, tag)),
     ]
+    if old.default is None and default is not None and any(carry.after == step.column for carry in step.carries):
+        down.append(set_default(step.table, step.column, None))  # what keeps it the same fills it
     if step.carries:
         down += [FUNCTION, *(couple(step.table, carry) for carry in step.carries)]
     return up, down, None
 
 
+_FITS = {
+    "smallint": "{} between -32768 and 32767",
+    "integer": "{} between -2147483648 and 2147483647",
+    "real": "({0} = 0 or abs({0}) between 1e-37 and 3.4e38 or {0}::text in ('NaN', 'Infinity', '-Infinity'))",
+}
+"""Whether a value of a type with more room has its place in a type as well; of those not named here, each has."""
+
+
+def _fits(kind: str, value: sql.Composable) -> sql.Composable:
+    base, _, size = kind.partition("(")
+    if base == "character varying" and size:
+        return sql.SQL("char_length({}) <= {}").format(value, sql.Literal(int(size[:-1])))
+    return sql.SQL(_FITS.get(base, "true")).format(value)
+
+
 def _from_twin(step: Operation, tag: str) -> Statements:
-    """Give a column that comes back what was written meanwhile into the one that took its place."""
-    if not step.twin:
+    """Give a column that comes back what was written meanwhile into the one that has the same in it.
+
+    What does not fit it stands in the other one alone, as `carrying` has it too.
+    """
+    if not step.twin or not step.old:
         return []
-    column, twin = sql.Identifier(step.column), sql.Identifier(step.twin)
-    fetched = sql.SQL("update {0} t set {1} = t.{2} where t.{1}::text is distinct from t.{2}::text").format(
-        in_public(step.table), column, twin
+    column = sql.Identifier(step.column)
+    value = sql.SQL("t.{}").format(sql.Identifier(step.twin.name))
+    # In the type with more room: what is cut down to the other one could look the same.
+    has_more_room = app_types.is_wider(step.old.type, step.twin.type)
+    wide = type_name(step.twin.type if has_more_room else step.old.type)
+    told = sql.SQL("case when {} then {}::{} end").format(_fits(step.old.type, value), value, type_name(step.old.type))
+    fetched = sql.SQL("update {0} t set {1} = {2} where t.{1}::{4}::text is distinct from {3}::{4}::text").format(
+        in_public(step.table), column, told if has_more_room else value, value, wide
     )
+    if not has_more_room and step.twin.type != step.old.type:
+        fetched += sql.SQL(" and {} is not null").format(value)
     if any(carry.fill is not None for carry in step.carries):
         # One that was empty has a value by its new name only, since that may not be empty.
         fetched += sql.SQL(" and (t.{} is not null or not exists (select from attic.{} k where {}))").format(
@@ -168,7 +195,16 @@ def _allow_empty(step: Operation, tag: str) -> _Step:
     down: Statements = [alter_column(step.table, step.column, "set not null")]
     if fill is not None:
         down.insert(0, _fill_empty(step.table, step.column, fill))
-    return [alter_column(step.table, step.column, "drop not null")], down, None
+    carried, as_before = _carried_otherwise(step)
+    return [alter_column(step.table, step.column, "drop not null"), *carried], [*as_before, *down], None
+
+
+def _carried_otherwise(step: Operation) -> tuple[Statements, Statements]:
+    """What changes how a column is kept the same as another, if it is; and what brings that back."""
+    if step.carry is None:
+        return [], []
+    before = [couple(step.table, carry) for carry in step.carries]
+    return [FUNCTION, couple(step.table, step.carry)], [FUNCTION, *before]
 
 
 def _fill_empty(table: str, column: str, fill: app_schema.Default) -> sql.Composed:
@@ -205,6 +241,8 @@ def _value(default: app_schema.Default, kind: str) -> sql.Composed:
 
 def _change_default(step: Operation, tag: str) -> _Step:
     assert step.old and step.new
+    if step.carry is not None:  # where a default would pass for what somebody wrote
+        return *_carried_otherwise(step), None
     return (
         [set_default(step.table, step.column, step.new.default)],
         [set_default(step.table, step.column, step.old.default)],

@@ -124,7 +124,8 @@ class ChatClient:
         """
         button = button_of(message, label)
         if button is None or button.data is None:
-            raise ButtonGoneError(f"the message has no button {label!r} to press")
+            said = " ".join(message.text.split())[-200:]
+            raise ButtonGoneError(f"the message has no button {label!r} to press; it says: {said}")
         await self._tell_language()
         body = {"message_id": message.id, "data": button.data, "user": self._speaker}
         answer = await self._call("POST", "press", body)
