@@ -56,7 +56,7 @@ async def test_no_file_that_guards_is_written(bot: live.Live, person: ChatClient
     assert git(remote(bot), "rev-parse", "main") == main
     assert not list(bot.home.parent.rglob("outside.py"))
     await all_told(bot)
-    alarm = next(m for m in await person.history() if m.text.startswith("🚨 The coder wanted to write"))
+    alarm = await person.wait_for(lambda m: m.text.startswith("🚨 The coder wanted to write"))
     assert not any(path in alarm.text for path in CLOSED)
 
 
