@@ -140,7 +140,7 @@ def test_words_of_others_on_the_page_of_a_pull_request_are_neither_lines_nor_mar
     body = description.body(delivered(), Redactor(("word_that_opens_1",)).text)
     lines = body.splitlines()
     ours = [
-        line for line in lines if line and not line.startswith((">", "- Style: passed Add it", "1. ", "2. ", "3. "))
+        line for line in lines if line and not line.startswith((">", "- ✅ Style: Add it", "1. ", "2. ", "3. "))
     ]
     assert ours == ["Checks", "Cost: $0.5000, 0 tokens", "Request", "Correction", "Plan"]
     assert "\n\nCorrection\n\n> no, in\n> \\- imports: passed\n> lower case\n\nPlan\n" in body
@@ -153,7 +153,7 @@ def test_words_of_others_on_the_page_of_a_pull_request_are_neither_lines_nor_mar
 
 def test_the_page_of_a_pull_request_is_in_the_language_of_who_asked() -> None:
     body = description.body(delivered().model_copy(update={"language": "ru"}), str)
-    assert body.startswith("Проверки\n\n- Стиль: пройдена ")
+    assert body.startswith("Проверки\n\n- ✅ Стиль: ")
     assert [line for line in body.splitlines() if line in {"Просьба", "Поправка", "План"}] == [
         "Просьба",
         "Поправка",

@@ -45,10 +45,9 @@ def body(change: Change, clean: Clean) -> str:
     """
     assert change.plan is not None
     say = functools.partial(texts.say, change.language)
-    results = {True: say("page-passed"), False: say("page-failed")}
     checks = "\n".join(
-        f"- {say(f'check-{v.check}')}: {results[v.passed]} {texts.on_page(clean(v.summary))}".rstrip()
-        for v in change.verdicts
+        f"- {'✅' if verdict.passed else '❌'} {say(f'check-{verdict.check}')}: {texts.on_page(clean(verdict.summary))}"
+        for verdict in change.verdicts
     )
     said = [
         ("page-request", change.request),
