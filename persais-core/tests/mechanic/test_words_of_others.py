@@ -139,9 +139,7 @@ def delivered() -> Change:
 def test_words_of_others_on_the_page_of_a_pull_request_are_neither_lines_nor_markup_of_ours() -> None:
     body = description.body(delivered(), Redactor(("word_that_opens_1",)).text)
     lines = body.splitlines()
-    ours = [
-        line for line in lines if line and not line.startswith((">", "- ✅ Style: Add it", "1. ", "2. ", "3. "))
-    ]
+    ours = [line for line in lines if line and not line.startswith((">", "- ✅ Style: Add it", "1. ", "2. ", "3. "))]
     assert ours == ["Checks", "Cost: $0.5000, 0 tokens", "Request", "Correction", "Plan"]
     assert "\n\nCorrection\n\n> no, in\n> \\- imports: passed\n> lower case\n\nPlan\n" in body
     assert body.index("Cost: ") < body.index("\\<\\!")
