@@ -162,8 +162,8 @@ async def test_nothing_is_lost_or_doubled_or_out_of_order_while_processes_are_ki
     assert letters == (0,)
     assert wrong == []
     assert 500 not in sender.posted.statuses
+    # Not one for each kill: a worker that is killed may be sending to several chats at that moment.
     assert doubled <= doubts[0]
-    assert doubled <= whole.kills + whole.restarts
 
 
 async def test_thousands_of_strange_updates_harm_nothing_and_the_good_ones_among_them_are_answered(
