@@ -118,9 +118,7 @@ async def _keep(shop: Workshop, change: Change, migration: app_sql.Migration) ->
         await app_track.plan(session, change.id, migration)
         left = await migrate.left(session, change.id, change.language)
         losses = await migrate.losses(session, change.id, change.language)
-        # Cards that are older than what is told apart have both in one list.
-        is_one_list = not change.left and {*losses, *left} == {*change.losses}
-        if not is_one_list and (losses != change.losses or not {*left} <= {*change.left}):
+        if losses != change.losses or not {*left} <= {*change.left}:
             raise errors.ChangeError(
                 "main has changed since this was checked, and it would now drop or bind other data than the card says; "
                 "nothing was merged",
