@@ -121,7 +121,7 @@ async def test_ctrl_c_while_starting_leaves_a_home_that_starts_again(
     project: Path, tmp_path: Path, aider_venv: Path
 ) -> None:
     """Each start goes on beyond where the one before it was stopped, and the last one to the end."""
-    for when in ("importing", "Database: starting", "Bot: starting"):
+    for when in ("importing", "the embedded Postgres", "Bot: starting"):
         assert b"Traceback" not in await stopped(project, tmp_path, aider_venv, when), when
     async with live.running(project, tmp_path, AIDER_VENV=str(aider_venv)) as bot, bot.person() as person:
         assert "Commit:" in (await said(person, "/status")).text
