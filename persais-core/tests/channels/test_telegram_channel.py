@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import Any
 
 import pytest
 import structlog.testing
 
+from local_telegram import TOKEN
 from persais_core import errors
 from persais_core.channels.base import BlockedError, FloodError, MovedError, RejectedError, UnsureError
 from persais_core.channels.telegram import webhook
+from persais_core.channels.telegram.connections import RenewedRequest
 from persais_core.channels.telegram.poll import LONGEST_PAUSE, pause_after, poll
 from persais_core.channels.telegram.send import TelegramChannel
 from persais_core.domain.chats import Button, File, Lane, Reply
@@ -302,6 +305,39 @@ async def test_polling_outlives_failures_of_telegram_and_tells_each_cause_once(
     told = [entry["event"] for entry in logs if entry["event"].startswith("polling")]
     assert told == ["polling failed, and is tried again", "polling goes on"]
     assert [pause_after(failures) for failures in (1, 100_000)] == [0.6, LONGEST_PAUSE]
+
+
+async def test_updates_come_after_requests_that_were_cancelled_before_they_were_connected(
+    channel: TelegramChannel, person: ChatClient
+) -> None:
+    """Each of these takes the only connection with it, and does not give it back."""
+    asked = [asyncio.create_task(channel.bot.do_api_request("getUpdates")) for _ in range(2)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    for request in asked:
+        request.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    seen: asyncio.Queue[Any] = asyncio.Queue()
+    async with polling(channel, seen.put):
+        await person.send("can you hear me?")
+        updates = [await asyncio.wait_for(seen.get(), 60) for _ in range(2)]
+    assert [update["message"]["text"] for update in updates] == ["/start", "can you hear me?"]
+
+
+async def test_a_request_that_finds_no_connection_free_is_made_on_another_and_disturbs_none(
+    telegram_url: str, person: ChatClient
+) -> None:
+    await person.send("one")
+    async with RenewedRequest(1, patience=20) as request:
+        bot = f"{telegram_url}/bot{TOKEN}"
+        _, had = await request.do_request(f"{bot}/getUpdates", "GET")
+        fresh = json.loads(had)["result"][-1]["update_id"] + 1
+        waiting = asyncio.create_task(request.do_request(f"{bot}/getUpdates?offset={fresh}&timeout=20", "GET"))
+        await asyncio.sleep(0.1)
+        assert (await request.do_request(f"{bot}/getMe", "GET"))[0] == 200
+        assert not waiting.done()
+        await person.send("two")
+        assert b"two" in (await waiting)[1]
 
 
 async def test_a_webhook_is_registered_with_its_secret(channel: TelegramChannel) -> None:

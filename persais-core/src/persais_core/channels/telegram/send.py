@@ -21,11 +21,11 @@ from telegram import (
 )
 from telegram import error as telegram_errors
 from telegram.ext import ExtBot
-from telegram.request import HTTPXRequest
 
 from persais_core import errors
 from persais_core.channels.base import BlockedError, FloodError, MovedError, Noted, RejectedError, UnsureError
 from persais_core.channels.telegram import poll, render, webhook
+from persais_core.channels.telegram.connections import RenewedRequest
 from persais_core.domain.chats import Lane, Language, Reply
 
 # It is about the type of `RetryAfter.retry_after`, which is read here in both its forms.
@@ -67,7 +67,8 @@ class TelegramChannel:
             token,
             base_url=f"{api_url}/bot",
             base_file_url=f"{api_url}/file/bot",
-            request=HTTPXRequest(connection_pool_size=CONNECTIONS, read_timeout=PATIENCE, write_timeout=PATIENCE),
+            request=RenewedRequest(CONNECTIONS, PATIENCE),
+            get_updates_request=RenewedRequest(1, PATIENCE),
         )
         self._pace = pace
 
