@@ -297,6 +297,7 @@ async def test_a_bot_whose_connections_the_database_ends_answers_the_next_messag
             await person.send(f"still there, {number}?")
             await person.wait_for(lambda m, number=number: m.text == f"Echo: still there, {number}?", timeout=60)
     assert running.process.returncode is None
+    assert "never retrieved" not in running.log.read_text()
 
 
 async def test_a_bot_whose_database_restarts_answers_what_was_sent_meanwhile(

@@ -234,6 +234,34 @@ asyncio.run(main())
 """
 
 
+async def test_a_job_whose_end_could_not_be_noted_at_first_holds_up_nothing(
+    database: Database, sql: psycopg.AsyncConnection, core_url: str
+) -> None:
+    """The database ends the connection on which the worker says that the job is done; the worker lives on."""
+    done: asyncio.Queue[int] = asyncio.Queue()
+    blocked = (
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where wait_event_type = 'Lock' and query like '%procrastinate_finish_job%'"
+    )
+
+    async def handler(number: int) -> None:
+        if number == 1:
+            await sql.execute("begin")
+            await sql.execute("select from procrastinate_jobs for update")
+        await done.put(number)
+
+    await put(database, "change", "lane", number=1)
+    await put(database, "change", "lane", number=2)
+    async with working(database, {"change": handler}):
+        assert await asyncio.wait_for(done.get(), 30) == 1
+        async with await psycopg.AsyncConnection.connect(core_url, autocommit=True) as other, asyncio.timeout(30):
+            while not await (await other.execute(blocked)).fetchall():
+                await asyncio.sleep(0.05)
+        await sql.execute("rollback")
+        assert await asyncio.wait_for(done.get(), 30) == 2
+    assert await tasks(sql) == []
+
+
 async def test_a_job_left_by_a_killed_worker_is_taken_up_by_the_next(
     database: Database, sql: psycopg.AsyncConnection, core_url: str
 ) -> None:

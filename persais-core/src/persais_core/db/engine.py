@@ -30,7 +30,7 @@ from persais_core.db.records import Record
 from persais_core.db.user_records import UserRecords
 
 if TYPE_CHECKING:
-    from procrastinate import PsycopgConnector
+    from persais_core.db.queue_connector import QueueConnector
 
 R = TypeVar("R", bound=Record)
 
@@ -140,14 +140,15 @@ class Database:
             raise errors.DatabaseError("the database is not open")
         return self._statements
 
-    def queue_connector(self) -> PsycopgConnector:
+    def queue_connector(self) -> QueueConnector:
         """The connector for Procrastinate, which opens and closes its own pool.
 
         Its queries are one statement each; without `configure` each would be wrapped in a transaction.
         """
-        from procrastinate import PsycopgConnector  # takes longer than the rest, and only a worker needs it
+        # Takes longer than the rest to import, and only a worker needs it.
+        from persais_core.db.queue_connector import QueueConnector
 
-        return PsycopgConnector(
+        return QueueConnector(
             conninfo=self.direct_url,
             min_size=1,
             max_size=QUEUE_CONNECTIONS,

@@ -45,6 +45,7 @@ CHAT_TASKS: frozenset[Task] = frozenset({"turn", "urgent", "deliver"})
 
 CONCURRENCY = 32  # jobs from chats at once; a turn that waits for the rest of what is being typed is one of them
 LEADERS_CONCURRENCY = 8
+DEAF_AFTER = 5.0  # seconds beyond the grace until a worker that has not ended is told once more
 GRACE = 20.0  # seconds a running job gets to end when the worker stops; then it is handed back
 POLL = 1.0  # seconds; retries and scheduled jobs are not announced
 HEARTBEAT = 1.0  # seconds
@@ -189,9 +190,7 @@ class Worker:
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
+                await _ended(*tasks)
         causes = [str(task.exception()) for task in tasks if not task.cancelled() and task.exception()]
         raise errors.DatabaseError("; ".join(["the queue's worker ended", *causes]))
 
@@ -202,10 +201,7 @@ class Worker:
         try:
             await self._work(app, LEADERS, LEADERS_CONCURRENCY, vouch)
         finally:
-            # Again and again: one that arrives just as the database fails may be lost (asyncio.wait_for in 3.11).
-            while not sweep.done():
-                sweep.cancel()
-                await asyncio.wait([sweep], timeout=1)
+            await _ended(sweep, deaf_after=1)
 
     async def _work(self, app: procrastinate.App, queue: str, concurrency: int, vouch: Vouch | None) -> None:
         """Run the jobs of one queue."""
@@ -231,8 +227,8 @@ class Worker:
                 await vouch(worker.worker_id)
             await asyncio.wait([running])
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            # Told once it lets the jobs end within the grace; told twice it cuts off what still runs.
+            await _ended(running, deaf_after=self._grace + DEAF_AFTER)
         await running
 
     def _app(self, leads: asyncio.Event) -> procrastinate.App:
@@ -297,6 +293,31 @@ _LIVING = (
     "and database = (select oid from pg_database where datname = current_database())), '{}') as workers, "
     "pg_postmaster_start_time() < now() - make_interval(secs => %(settled)s) as is_settled"
 )
+
+
+async def _ended(*tasks: asyncio.Task[None], deaf_after: float | None = None) -> None:
+    """Cancel tasks and wait until they have ended, even where whoever waits is cancelled meanwhile.
+
+    Args:
+        deaf_after: seconds until they are cancelled once more, since a cancel that arrives just as the database fails
+            may be lost (asyncio.wait_for in 3.11); None: never.
+    """
+    interrupted: asyncio.CancelledError | None = None
+    for task in tasks:
+        task.cancel()
+    while not all(task.done() for task in tasks):
+        try:
+            _, deaf = await asyncio.wait(tasks, timeout=deaf_after)
+        except asyncio.CancelledError as error:
+            interrupted = error
+            continue
+        for task in deaf:
+            task.cancel()
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # or it is logged as one that nobody looked at
+    if interrupted is not None:
+        raise interrupted
 
 
 def is_outage(error: BaseException) -> bool:

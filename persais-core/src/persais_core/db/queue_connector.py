@@ -1,0 +1,44 @@
+"""The queue's connections: what a worker says of its jobs is said again where a connection breaks.
+
+Procrastinate says once that a job has ended. Where just that fails while the worker lives on, the job would count as
+running until the process ends, and hold up the chat whose lock it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, LiteralString
+
+import psycopg
+from procrastinate import PsycopgConnector, exceptions
+from psycopg_pool import PoolTimeout
+
+TRIES = 8  # more than the pool has connections, all of which may have broken
+PAUSE = 0.25  # seconds
+
+
+class QueueConnector(PsycopgConnector):
+    """Procrastinate's connector, whose statements that ask nothing are made again while connections break.
+
+    All of them may be: they end a job, hand it back, or note that a worker lives or does not.
+    """
+
+    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
+        """Run a statement.
+
+        Raises:
+            ConnectorException: Postgres refuses it, or is away for longer.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                await super().execute_query_async(query, **arguments)
+                return
+            except exceptions.ConnectorException as error:
+                if not left or not _has_broken(error.__cause__):
+                    raise
+            await asyncio.sleep(PAUSE)
+
+
+def _has_broken(cause: BaseException | None) -> bool:
+    """Whether a connection was lost; where none could be had, the pool has waited long enough already."""
+    return isinstance(cause, psycopg.OperationalError) and not isinstance(cause, PoolTimeout)
