@@ -141,7 +141,7 @@ async def _daily(parts: Parts) -> None:
     while True:
         try:
             await retention.purge(parts.database)
-            await migrate.purge(await parts.workshop())
+            await migrate.purge(parts.database)
         except (errors.PersaisError, psycopg.Error) as error:
             log.warning("what is old could not be cleared away", cause=str(error))
         await asyncio.sleep(24 * 3600)

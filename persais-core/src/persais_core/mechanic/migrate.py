@@ -181,15 +181,15 @@ async def taken_back(shop: Workshop, change: Change) -> tuple[errors.DatabaseErr
     return ()
 
 
-async def purge(shop: Workshop) -> tuple[str, ...]:
+async def purge(database: Database) -> tuple[str, ...]:
     """Throw away what has lain in the attic for 30 days; for a daily job.
 
     Returns:
         The names of what went.
     """
-    gone = await asyncio.to_thread(app_track.purge, shop.database.direct_url)
+    gone = await asyncio.to_thread(app_track.purge, database.direct_url)
     if gone:
-        async with shop.database.session() as session:
+        async with database.session() as session:
             audit.record(session, "attic emptied", names=list(gone))
     return gone
 
