@@ -218,6 +218,21 @@ async def test_a_database_that_is_away_after_the_merge_does_not_make_it_a_failur
     assert [commit for _, commit in await house.deployments()] == [house.hub.main]
 
 
+async def test_what_is_merged_on_top_of_one_that_was_cut_off_is_deployed_after_it(house: House) -> None:
+    first = await house.approved()
+    house.deployer.is_away = True
+    with pytest.raises(psycopg.OperationalError):
+        await house.deploy(first)
+    house.deployer.is_away = False
+    merged = house.hub.main
+    second = await house.on_top()
+    await house.deploy(second)
+    assert [commit for _, commit in await house.deployments()] == [merged, house.hub.main]
+    await house.deploy(first)  # what was left behind comes to it as well
+    assert (await house.now(first)).merge_commit == merged
+    assert [commit for _, commit in await house.deployments()] == [merged, house.hub.main]
+
+
 async def test_a_database_that_is_away_in_the_middle_of_a_step_does_not_make_it_a_failure(house: House) -> None:
     opened = await house.shop.ledger.open(lane=LANE, user=ANN, request="Change the parrot", turn_id=None)
 

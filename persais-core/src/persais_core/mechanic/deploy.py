@@ -32,6 +32,7 @@ async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
             session, current.model_copy(update={"state": ChangeState.DEPLOYING, "platform": shop.deployer.platform})
         )
     async with shop.merging:
+        await _finish_cut_off(shop, but=change)
         try:
             merged = await _merge(shop, change, change.pull_request, change.commit, is_repeated=is_repeated)
         except (errors.ForgeUnavailableError, errors.GitUnavailableError):
@@ -40,14 +41,20 @@ async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
             if stuck := await migrate.taken_back(shop, change):
                 raise _both(error, *stuck) from error
             raise
-        try:
-            await recheck.as_merged(shop, change, merged)
-        except errors.GitUnavailableError:
-            raise
-        except errors.PersaisError as error:
-            both = _both(error, *await migrate.taken_back(shop, change))
-            return await mainline.reject(shop, change, merged, both)
-        return await _note(shop, change, merged, user_id=user_id)
+        return await _ship(shop, change, merged, user_id=user_id)
+
+
+async def _finish_cut_off(shop: Workshop, *, but: Change) -> None:
+    """Have those deployed first that main has already while a kill, or a lost answer, has kept that from being noted.
+
+    What is merged next holds them; deployed after it, they would serve in its place without it.
+    """
+    for other in await shop.ledger.open_changes():
+        is_merging = other.state is ChangeState.DEPLOYING and other.merge_commit is None and not other.called_off
+        if other.id == but.id or not is_merging or other.pull_request is None or other.commit is None:
+            continue
+        if merged := await _known(shop, other.pull_request, other.commit):
+            await _ship(shop, other, merged, user_id=None)
 
 
 def _both(error: errors.PersaisError, *stuck: errors.PersaisError) -> errors.PersaisError:
@@ -80,8 +87,23 @@ async def _known(shop: Workshop, number: int, head: str) -> str | None:
         raise error.as_(errors.ForgeUnavailableError) from error
 
 
-async def _note(shop: Workshop, change: Change, merged: str, *, user_id: int) -> Change:
+async def _ship(shop: Workshop, change: Change, merged: str, *, user_id: int | None) -> Change:
+    """Ask that what main has got of a change should serve, or take it out where it must not.
+
+    Args:
+        merged: the commit of main that merged it.
+        user_id: who has it deployed; None: it is gone on with.
+    """
+    try:
+        await recheck.as_merged(shop, change, merged)
+    except errors.GitUnavailableError:
+        raise
+    except errors.PersaisError as error:
+        both = _both(error, *await migrate.taken_back(shop, change))
+        return await mainline.reject(shop, change, merged, both)
     async with shop.ledger.changing(change.id) as (session, current):
+        if current.merge_commit is not None:
+            return current  # whoever was merged after it has seen to that
         changed = current.model_copy(update={"merge_commit": merged, "note": None})
         await shop.ledger.write(session, changed)
         await shop.deployer.request(session, commit=merged, change_id=change.id)
