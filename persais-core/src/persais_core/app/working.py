@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from persais_core import audit, errors, texts
 from persais_core.app.parts import Parts
@@ -33,6 +34,7 @@ ENDING = ("intake", "following", "alerts", "daily", "warm", "previews", "worker"
 
 GRACEFUL = frozenset({"previews", "worker"})
 """These end by themselves; a second cancel would cut them off."""
+AGAIN_AFTER = 60.0  # seconds
 DEAF_AFTER = 5.0  # seconds until any other is told to end once more
 
 
@@ -67,9 +69,15 @@ async def working(
             await _announce(parts)
             leading.set()
             alerts = Alerts(parts.database, admins=parts.settings.admin_user_ids)
-            start(previews=previews.run(), warm=_warm(parts), daily=_daily(parts), alerts=alerts.run())
+            start(
+                previews=previews.run(),
+                warm=begun_again("warm", lambda: _warm(parts)),
+                daily=begun_again("daily", lambda: _daily(parts)),
+                alerts=begun_again("alerts", alerts.run),
+            )
             if parts.is_flying:
-                start(following=Following(parts.workshop, parts.first_turn_counts).run())
+                following = Following(parts.workshop, parts.first_turn_counts)
+                start(following=begun_again("following", following.run))
 
         if role != "web":
             start(worker=parts.worker(previews).run(alone=alone, leading=leading, vouch=vouch))
@@ -145,6 +153,26 @@ async def _daily(parts: Parts) -> None:
         except (errors.PersaisError, psycopg.Error) as error:
             log.warning("what is old could not be cleared away", cause=str(error))
         await asyncio.sleep(24 * 3600)
+
+
+async def begun_again(name: str, work: Callable[[], Awaitable[None]], *, after: float = AGAIN_AFTER) -> None:
+    """Do what no message waits for; where it fails as nobody foresaw it is begun again, and the bot goes on answering.
+
+    Args:
+        name: what the log calls it.
+        after: seconds until it is begun again.
+
+    Raises:
+        DatabaseError, psycopg.Error, DBAPIError: the database is away, so that all else begins again as well.
+    """
+    while True:
+        try:
+            return await work()
+        except (errors.DatabaseError, psycopg.Error, DBAPIError):
+            raise
+        except Exception:
+            log.exception("a duty failed, and begins again later", duty=name, seconds=after)
+        await asyncio.sleep(after)
 
 
 async def _until_cancelled(work: Coroutine[Any, Any, None]) -> None:
