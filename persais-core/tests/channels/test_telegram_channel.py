@@ -349,3 +349,24 @@ async def test_a_webhook_is_registered_with_its_secret(channel: TelegramChannel)
 async def test_a_refused_webhook_says_which_setting_to_check(channel: TelegramChannel) -> None:
     with pytest.raises(errors.ChannelError, match="check APP_BASE_URL"):
         await webhook.register(channel.bot, "http://bot.example.org/x", "secret-1")
+
+
+async def test_a_webhook_that_is_not_taken_at_first_is_registered_again_and_each_cause_is_told_once(
+    channel: TelegramChannel, emulator: TelegramEmulator
+) -> None:
+    url = "https://bot.example.org/telegram/webhook"
+    emulator.fail_next("setWebhook", times=2, error_code=502, description="Bad Gateway")
+    with structlog.testing.capture_logs() as logs:
+        receiving = asyncio.create_task(channel.receive(ignored, posted_to=url, secret="secret-1"))
+        async with asyncio.timeout(20):
+            while (await channel.bot.get_webhook_info()).url != url:
+                await asyncio.sleep(0.05)
+        assert not receiving.done()
+        receiving.cancel()
+        await asyncio.wait([receiving])
+    assert [entry["log_level"] for entry in logs] == ["error", "warning"]
+    assert "Bad Gateway" in logs[0]["cause"]
+
+
+async def ignored(update: Any) -> None:
+    """Nothing is fetched where updates are posted."""

@@ -132,10 +132,8 @@ class Channel(Sender, Protocol):
         Args:
             accept: stores one raw update; where it raises, the update comes again.
             posted_to: an address of ours that the service posts them to instead, through `web`.
-            secret: what the service shows at that address.
-
-        Raises:
-            ChannelError: the service refuses the address.
+            secret: what the service shows at that address. While the service is away, or refuses the address, it is
+                told again and again.
         """
         ...
 

@@ -103,8 +103,7 @@ class TelegramChannel:
         if posted_to is None:
             await poll.poll(self.bot, accept)
         else:
-            await webhook.register(self.bot, posted_to, secret or "")
-            await asyncio.Event().wait()
+            await webhook.keep(self.bot, posted_to, secret or "")
 
     async def close(self) -> None:
         """Give the connections back."""
