@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from pydantic import SecretStr
 import repositories
 from github_standin import TOKEN, GitHubStandIn
 from persais_core import errors, texts
+from persais_core.coders.base import CodeJob, CodeResult
 from persais_core.db.engine import Database
 from persais_core.db.tables.people import Person
 from persais_core.deployers.local import LocalDeployer
@@ -33,6 +35,7 @@ from persais_core.mechanic import approvals, cards, code, graph, production, ret
 from persais_core.mechanic import plan as planning
 from persais_core.mechanic.evolution import Evolution
 from persais_core.mechanic.workshop import Workshop
+from persais_core.queue import jobs
 from persais_core.security.redact import Redactor
 from persais_core.settings import Settings
 
@@ -246,6 +249,49 @@ async def test_a_database_that_is_away_in_the_middle_of_a_step_does_not_make_it_
     with pytest.raises(psycopg.OperationalError):
         await evolution.change(opened.id)
     assert (await house.now(opened)).state is ChangeState.PLANNING
+
+
+async def test_whoever_was_cut_off_while_coding_does_not_fail_what_another_process_has_finished(house: House) -> None:
+    ready = await house.approved()
+    ledger, began, may_go_on = house.shop.ledger, asyncio.Event(), asyncio.Event()
+    change = await ledger.update(ready.id, state=ChangeState.CODING, attempt=1)
+    found = graph.builder().compile(checkpointer=AsyncPostgresSaver(await house.database.graph_pool()))
+    config: Any = {"configurable": {"thread_id": f"change:{change.id}:1"}}
+    await found.aupdate_state(config, {"change": change.id, "user": ANN.id}, as_node="scaffold")
+
+    class Late(workshops.Hand):
+        """A coder whose answer comes when it does not matter any more."""
+
+        async def run(self, job: CodeJob) -> CodeResult:
+            began.set()
+            await may_go_on.wait()
+            return await super().run(job)
+
+    cut_off = workshops.evolution_of(dataclasses.replace(house.shop, coder=Late()), leaving)
+
+    async def go_on(change: int) -> None:
+        if not began.is_set():
+            await cut_off.change(change)
+        else:
+            await ledger.update(change, state=ChangeState.AWAITING_APPROVAL)
+
+    async def deliver(chat: int) -> None:
+        """Nobody reads it."""
+
+    workers = []
+    for _ in range(2):
+        worker = jobs.Worker(house.database, {"change": go_on, "deliver": deliver})
+        workers.append(asyncio.create_task(worker.run(alone=True)))
+        await asyncio.wait_for(began.wait(), 30)
+    async with asyncio.timeout(60):
+        while (await house.now(change)).state is not ChangeState.AWAITING_APPROVAL:
+            await asyncio.sleep(0.05)
+    may_go_on.set()
+    for worker in workers:
+        worker.cancel()
+        await asyncio.wait([worker])
+    done = await house.now(change)
+    assert (done.state, done.error) == (ChangeState.AWAITING_APPROVAL, None)
 
 
 async def test_what_was_merged_by_hand_is_not_aborted_and_retry_has_it_deployed(house: House) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import psycopg
 import pytest
+import structlog.testing
 
 from persais_core.db.engine import Database
 from persais_core.domain.tasks import Task
@@ -286,6 +287,75 @@ async def test_a_job_left_by_a_killed_worker_is_taken_up_by_the_next(
     async with working(database, {"change": handler}):
         await asyncio.wait_for(done.wait(), 30)
     assert seen == [1, 2]
+
+
+async def test_a_job_that_another_process_has_taken_up_is_that_ones(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    """Its first worker was cut off for a moment, and lives: it may neither write for the job nor end it."""
+    told, over = asyncio.Event(), asyncio.Event()
+    begun, written = asyncio.Queue[int](), list[tuple[str, int]]()
+
+    async def handler(number: int) -> None:
+        name, until = ("cut off", told) if begun.empty() else ("next", over)
+        await begun.put(number)
+        await until.wait()
+        async with database.session() as session:
+            await jobs.hold(session)
+            written.append((name, number))
+
+    await put(database, "change", "lane", number=1)
+    await put(database, "change", "lane", number=2)
+    async with asyncio.timeout(60), working(database, {"change": handler}):
+        while begun.qsize() < 1:
+            await asyncio.sleep(0.05)
+        async with working(database, {"change": handler}):
+            while begun.qsize() < 2:
+                await asyncio.sleep(0.05)
+            with structlog.testing.capture_logs() as logs:
+                told.set()
+                while "a job that ends here is not this process's any more" not in [log["event"] for log in logs]:
+                    await asyncio.sleep(0.05)
+            assert written == []
+            assert await states(sql) == [("change", "doing"), ("change", "todo")]
+            over.set()
+            while len(written) < 2:
+                await asyncio.sleep(0.05)
+    assert written == [("next", 1), ("next", 2)]
+    assert await tasks(sql) == []
+
+
+async def test_an_abandoned_worker_hands_back_what_is_the_leaders_at_once_and_ends_what_chats_wait_for(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    began: asyncio.Queue[str] = asyncio.Queue()
+    ended: list[str] = []
+
+    async def change(number: int) -> None:
+        await began.put("change")
+        await asyncio.Event().wait()
+
+    async def turn(number: int) -> None:
+        await began.put("turn")
+        await asyncio.sleep(0.5)
+        ended.append("turn")
+
+    await put(database, "change", number=1)
+    await put(database, "turn", number=2)
+    worker = jobs.Worker(database, {"change": change, "turn": turn})
+    running = asyncio.create_task(worker.run(alone=True))
+    assert {await asyncio.wait_for(began.get(), 30) for _ in range(2)} == {"change", "turn"}
+    worker.abandon()
+    running.cancel()
+    await asyncio.wait_for(asyncio.wait([running]), jobs.GRACE)
+    assert ended == ["turn"]
+    assert await states(sql) == [("change", "todo")]
+
+
+async def states(sql: psycopg.AsyncConnection) -> list[tuple[str, str]]:
+    """The jobs in the order in which they come."""
+    found = await sql.execute("select task_name, status::text from procrastinate_jobs order by id")
+    return [(task, status) for task, status in await found.fetchall()]
 
 
 async def test_a_stopped_worker_ends_what_it_has_begun(database: Database, sql: psycopg.AsyncConnection) -> None:

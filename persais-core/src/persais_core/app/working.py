@@ -79,10 +79,14 @@ async def working(
                 following = Following(parts.workshop, parts.first_turn_counts)
                 start(following=begun_again("following", following.run))
 
+        worker = parts.worker(previews)
         if role != "web":
-            start(worker=parts.worker(previews).run(alone=alone, leading=leading, vouch=vouch))
+            start(worker=worker.run(alone=alone, leading=leading, vouch=vouch))
         try:
             yield take_up
+        except Exception:  # the locks are lost that keep others from this process's work
+            worker.abandon()
+            raise
         finally:
             for name in sorted(tasks, key=ENDING.index):
                 # Where one of them failed, the group has told the others already; told twice they would not

@@ -10,8 +10,11 @@ import asyncio
 from typing import Any, LiteralString
 
 import psycopg
+import structlog
 from procrastinate import PsycopgConnector, exceptions
 from psycopg_pool import PoolTimeout
+
+log = structlog.get_logger(__name__)
 
 TRIES = 8  # more than the pool has connections, all of which may have broken
 PAUSE = 0.25  # seconds
@@ -20,7 +23,8 @@ PAUSE = 0.25  # seconds
 class QueueConnector(PsycopgConnector):
     """Procrastinate's connector, whose statements that ask nothing are made again while connections break.
 
-    All of them may be: they end a job, hand it back, or note that a worker lives or does not.
+    All of them may be: they end a job, hand it back, or note that a worker lives or does not. A job that is not there
+    is not this worker's any more: another process has taken it up, or an earlier try was heard after all.
     """
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
@@ -34,6 +38,9 @@ class QueueConnector(PsycopgConnector):
                 await super().execute_query_async(query, **arguments)
                 return
             except exceptions.ConnectorException as error:
+                if isinstance(error.__cause__, psycopg.errors.RaiseException):
+                    log.warning("a job that ends here is not this process's any more", cause=str(error.__cause__))
+                    return
                 if not left or not _has_broken(error.__cause__):
                     raise
             await asyncio.sleep(PAUSE)

@@ -127,6 +127,8 @@ class Evolution:
             if await self._goes_on(change_id, error):
                 raise
             await self._fail(change, error)
+        except jobs.TakenOverError:
+            raise
         except Exception as error:  # the last place that can tell the owner that a bug of ours ended the change
             # While the database is away nothing is learnt about a change, so its job is repeated.
             if jobs.is_outage(error) or await self._goes_on(change_id, error):

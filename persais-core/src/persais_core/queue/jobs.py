@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
@@ -33,6 +34,7 @@ from persais_core.queue import claims
 if TYPE_CHECKING:
     import procrastinate
     from procrastinate.job_context import JobContext
+    from procrastinate.worker import Worker as Library
     from sqlalchemy.ext.asyncio import AsyncSession
 
 log = structlog.get_logger(__name__)
@@ -61,6 +63,14 @@ LONGEST_PAUSE = 60  # seconds between two tries
 Handler = Callable[..., Awaitable[None]]
 Vouch = Callable[[int], Awaitable[None]]
 """Takes the lock that tells others for as long as this process lives that a worker of this number does."""
+
+
+_JOB: ContextVar[int | None] = ContextVar("job", default=None)
+"""Number of the Mechanic's job that runs; None elsewhere."""
+
+
+class TakenOverError(Exception):
+    """Raised within a job that another process has taken up, since this one seemed dead: it has no say any more."""
 
 
 class ElsewhereError(Exception):
@@ -143,6 +153,23 @@ async def cancel(session: AsyncSession, lock: str) -> None:
         await session.execute(text("select procrastinate_cancel_job_v1(:job, true, false)"), {"job": number})
 
 
+async def hold(session: AsyncSession) -> None:
+    """See to it that the present job stays this process's until the transaction ends; outside of one nothing happens.
+
+    A process that is cut off from the database for a moment may find that another one does its jobs. What it does not
+    write any more then, it cannot spoil.
+
+    Raises:
+        TakenOverError: another process has taken it up.
+    """
+    number = _JOB.get()
+    if number is not None and not (await session.execute(_HOLD, {"job": number})).first():
+        raise TakenOverError(number)
+
+
+_HOLD = text("select id from procrastinate_jobs where id = :job and status = 'doing' for key share")
+
+
 class Worker:
     """Runs jobs until it is told to stop.
 
@@ -163,6 +190,12 @@ class Worker:
         grace: float = GRACE,
     ) -> None:
         self._database, self._handlers, self._on_dead, self._grace = database, handlers, on_dead, grace
+        self._leader: Library | None = None
+
+    def abandon(self) -> None:
+        """What is due now when it ends: others may do the Mechanic's jobs already, so those get no time to end here."""
+        if self._leader is not None:
+            self._leader.shutdown_graceful_timeout = 0.0
 
     async def run(self, *, alone: bool, leading: asyncio.Event | None = None, vouch: Vouch | None = None) -> None:
         """Work until cancelled; then finish what is running within the grace, and hand back the rest.
@@ -205,9 +238,9 @@ class Worker:
 
     async def _work(self, app: procrastinate.App, queue: str, concurrency: int, vouch: Vouch | None) -> None:
         """Run the jobs of one queue."""
-        from procrastinate.worker import Worker as Library
+        from procrastinate.worker import Worker
 
-        worker = Library(
+        worker = Worker(
             app=app,
             queues=[queue],
             concurrency=concurrency,
@@ -219,6 +252,8 @@ class Worker:
             stalled_worker_timeout=GONE_AFTER,
             delete_jobs="successful",
         )
+        if queue == LEADERS:
+            self._leader = worker
         running: asyncio.Task[None] = asyncio.create_task(worker.run())  # type: ignore[no-untyped-call]
         try:
             while worker.worker_id is None and not running.done():  # noqa: ASYNC110 - the library has no event for it
@@ -284,8 +319,18 @@ class Worker:
                 await app.job_manager.finish_job(job, procrastinate.jobs.Status.FAILED, delete_job=True)
                 continue
             log.warning("a job left by a dead worker is taken up again", job_id=job.id, task=job.task_name)
-            await app.job_manager.retry_job(job)
+            await self._database.run(_AGAIN, {"job": job.id, "worker": job.worker_id})
 
+
+# Under a new number, so that its worker, should it live after all, can neither end it nor hand it back. Numbers below
+# zero come first in the queue, as a job that was begun has to: those that came after it wait for its lock.
+_AGAIN = (
+    "with gone as (delete from procrastinate_events where job_id = %(job)s) "
+    "update procrastinate_jobs set id = -nextval(pg_get_serial_sequence('procrastinate_jobs', 'id')), "
+    "worker_id = null, attempts = attempts + 1, scheduled_at = null, "
+    "status = (case when abort_requested then 'failed' else 'todo' end)::procrastinate_job_status "
+    "where id = %(job)s and status = 'doing' and worker_id is not distinct from %(worker)s"
+)
 
 _LIVING = (
     "select coalesce((select array_agg(objid::bigint) from pg_locks where locktype = 'advisory' and granted "
@@ -347,11 +392,14 @@ def _plain(
         if name not in CHAT_TASKS and not leads.is_set():
             raise ElsewhereError(name)
         claims.WORKER.set(context.job.worker_id)
+        _JOB.set(None if name in CHAT_TASKS else context.job.id)
         with structlog.contextvars.bound_contextvars(job_id=context.job.id, task=context.job.task_name, **args):
             try:
                 await handler(**args)
             except ElsewhereError:
                 raise
+            except TakenOverError:
+                log.warning("another process does this job by now, so it ends here")
             except Exception as error:  # the library retries it, and says so only at a level nobody reads
                 log.exception("a job failed", attempt=context.job.attempts + 1, error_type=type(error).__name__)
                 if on_dead is None or context.job.attempts + 1 < _tries(error):
