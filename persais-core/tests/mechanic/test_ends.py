@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -249,6 +250,23 @@ async def test_a_database_that_is_away_in_the_middle_of_a_step_does_not_make_it_
     with pytest.raises(psycopg.OperationalError):
         await evolution.change(opened.id)
     assert (await house.now(opened)).state is ChangeState.PLANNING
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "no room left"), (errno.EROFS, "may not write")])
+async def test_a_disk_that_takes_nothing_is_told_as_what_it_is(house: House, number: int, words: str) -> None:
+    opened = await house.shop.ledger.open(lane=LANE, user=ANN, request="Change the parrot", turn_id=None)
+
+    class Full(workshops.Hand):
+        """One who finds no room."""
+
+        async def warm(self) -> None:
+            raise OSError(number, "the system's words", "/home/ann/scratch/change-1")
+
+    evolution = workshops.evolution_of(dataclasses.replace(house.shop, coder=Full()), leaving)
+    await evolution.change(opened.id)
+    failed = await house.now(opened)
+    assert failed.state is ChangeState.FAILED
+    assert words in str(failed.error) and "/home/ann/scratch/change-1" in str(failed.error)
 
 
 async def test_whoever_was_cut_off_while_coding_does_not_fail_what_another_process_has_finished(house: House) -> None:

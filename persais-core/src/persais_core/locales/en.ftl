@@ -442,6 +442,8 @@ error-budget-day = ${ $spent } were spent on models in 24 hours, and MAX_COST_PE
 error-plan = the model gave no usable plan ({ $problem }); say it in other words or try again
 error-plan-words = the model gave no plan, and said: { $words } Say it in other words, or try again
 error-unexpected = { unexpected }
+error-disk-full = there is no room left on the bot's disk for { $place }; make some, then try again
+error-disk-closed = the bot may not write { $place } (its disk is read-only, or the folder is not its own); let it, then try again
 error-and-more =
     { $first }
 

@@ -6,6 +6,7 @@ what may have reached main all the same, is repeated.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, assert_never
@@ -134,7 +135,7 @@ class Evolution:
             if jobs.is_outage(error) or await self._goes_on(change_id, error):
                 raise
             log.exception("a change broke", change=change_id, error_type=type(error).__name__)
-            await self._fail(change, errors.ChangeError(f"a bug of ours: {type(error).__name__}", key="unexpected"))
+            await self._fail(change, _told(error))
 
     async def _goes_on(self, change_id: int, error: Exception) -> bool:
         """Whether a change is, or may be, on main for all that went wrong: then its job is repeated until one knows.
@@ -160,3 +161,13 @@ class Evolution:
                 session, change.model_copy(update={"state": ChangeState.FAILED, "error": told, "buttons": buttons})
             )
             audit.record(session, "change failed", subject=change.subject, outcome="failed", cause=cause)
+
+
+def _told(error: Exception) -> errors.ChangeError:
+    """What the owner reads of an error that is none of ours: what they can mend themselves, or that it is a bug."""
+    if isinstance(error, OSError) and error.filename:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return errors.ChangeError(str(error), key="disk-full", place=str(error.filename))
+        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            return errors.ChangeError(str(error), key="disk-closed", place=str(error.filename))
+    return errors.ChangeError(f"a bug of ours: {type(error).__name__}", key="unexpected")
