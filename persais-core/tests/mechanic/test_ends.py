@@ -602,6 +602,20 @@ async def test_a_change_that_serves_keeps_the_buttons_that_show_it_and_says_whic
     assert "🚀 Deployed!\n\nparrot is switched off. /config parrot default takes that back." in await house.said()
 
 
+async def test_a_rollback_whose_version_did_not_start_is_over_once_a_version_that_holds_it_serves(house: House) -> None:
+    change, number = await house.merged()
+    await house.ended(number, "serving")
+    await house.evolution.rollback(str(change.id), ANN.id, LANE.chat_id, 0)
+    await house.ended((await house.deployments())[-1][0], "failed")
+    assert (await house.now(change)).state is ChangeState.DEPLOYED
+    await house.deploy(await house.on_top())
+    assert "is not in the bot any more" not in await house.said()
+    for _ in range(2):  # told once
+        await house.ended((await house.deployments())[-1][0], "serving")
+    assert (await house.now(change)).state is ChangeState.ROLLED_BACK
+    assert (await house.said()).count(f"Rolled back: change {change.id} is not in the bot any more") == 1
+
+
 async def test_a_rollback_that_comes_after_the_return_says_so(house: House) -> None:
     change, number = await house.merged()
     await house.ended(number, "serving")

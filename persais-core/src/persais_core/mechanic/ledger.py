@@ -265,10 +265,10 @@ class Ledger:
             ChangeError: there is none with this number.
             TakenOverError: another process does the present job by now.
         """
-        await jobs.hold(session)
         row = await session.get(ChangeRow, change_id, with_for_update=True)
         if row is None:
             raise errors.ChangeError(f"there is no change {change_id}", key="change-none", change=str(change_id))
+        await jobs.hold(session)
         return self._value(row)
 
     async def write(self, session: AsyncSession, change: Change) -> Change:

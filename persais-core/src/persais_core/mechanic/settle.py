@@ -13,7 +13,7 @@ from sqlmodel import col
 
 from persais_core import audit, errors, texts
 from persais_core.agents import visibility
-from persais_core.db.tables.evolution import Deployment
+from persais_core.db.tables.evolution import ChangeRow, Deployment
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.domain.chats import Button, Lane, Language, Reply
 from persais_core.mechanic import approvals, branch, cards, contacts, mainline, migrate, remarks
@@ -62,6 +62,7 @@ async def finish(shop: Workshop, deployment_id: int, *, leaving: Leaving) -> Non
             change = await _tell_deployed(shop, change, deployment, leaving)
         if change.state is ChangeState.DEPLOYED:
             await branch.clear(shop, change, keep_branch=False)  # also when the first try got no further than the news
+        await _end_rollbacks(shop, deployment, leaving)
     elif is_merge and is_failed:
         if change.state in SHIPPED:
             change = await _take_back(shop, change, deployment, leaving)
@@ -258,10 +259,34 @@ async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment,
     text = texts.say(language, key, change=change.id, cause=deployment.cause or "")
     stuck = [texts.explain(language, error) for error in await migrate.taken_back(shop, change)] if serving else []
     async with leaving(lane) as gone, shop.ledger.changing(change.id) as (session, current):
-        if not serving:  # so that it can be asked for again
-            await shop.ledger.write(session, current.model_copy(update={"state": ChangeState.DEPLOYED}))
+        # Where it did not start, it can be asked for again.
+        state = ChangeState.ROLLED_BACK if serving else ChangeState.DEPLOYED
+        if current.state is not state:
+            await shop.ledger.write(session, current.model_copy(update={"state": state}))
         told = Reply(text="\n\n".join([text, *_gone(change, gone, language), *stuck]), plain=True)
         await outbox.put(session, lane, told, key=f"change:{change.id}:{deployment.id}:rollback")
+
+
+async def _end_rollbacks(shop: Workshop, deployment: Deployment, leaving: Leaving) -> None:
+    """Tell of what was rolled back earlier, in a version that did not start, and has gone with the one that serves."""
+    assert deployment.id is not None
+    async with shop.database.session() as session:
+        found = await session.execute(
+            select(col(Deployment.change_id), col(Deployment.commit))
+            .join(ChangeRow, col(ChangeRow.id) == col(Deployment.change_id))
+            .where(
+                col(Deployment.id) < deployment.id,
+                col(Deployment.state) == "failed",
+                col(ChangeRow.state) == ChangeState.DEPLOYED,
+                col(ChangeRow.body)["merge_commit"].as_string() != col(Deployment.commit),
+            )
+            .order_by(col(Deployment.id))
+        )
+        stuck = found.all()
+    for number, commit in stuck:
+        assert number is not None
+        if await shop.repository.holds(deployment.commit, commit):
+            await _tell_rollback(shop, await shop.ledger.get(number), deployment, leaving)
 
 
 async def _say(session: AsyncSession, change: Change, text: str, key: str) -> None:

@@ -156,18 +156,21 @@ async def cancel(session: AsyncSession, lock: str) -> None:
 async def hold(session: AsyncSession) -> None:
     """See to it that the present job stays this process's until the transaction ends; outside of one nothing happens.
 
+    Whatever else the transaction locks it must lock first: others lock that before they call a job off.
+
     A process that is cut off from the database for a moment may find that another one does its jobs. What it does not
     write any more then, it cannot spoil.
 
     Raises:
         TakenOverError: another process has taken it up.
     """
-    number = _JOB.get()
-    if number is not None and not (await session.execute(_HOLD, {"job": number})).first():
+    number, worker = _JOB.get(), claims.WORKER.get()
+    if number is not None and not (await session.execute(_HOLD, {"job": number, "worker": worker})).first():
         raise TakenOverError(number)
 
 
-_HOLD = text("select id from procrastinate_jobs where id = :job and status = 'doing' for key share")
+# In whatever state: what is shielded goes on after its job was handed back, until somebody takes that.
+_HOLD = text("select id from procrastinate_jobs where id = :job and worker_id = :worker for share")
 
 
 class Worker:
