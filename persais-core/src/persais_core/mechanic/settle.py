@@ -283,6 +283,8 @@ async def _end_rollbacks(shop: Workshop, deployment: Deployment, leaving: Leavin
             .order_by(col(Deployment.id))
         )
         stuck = found.all()
+    if stuck:
+        await shop.repository.main()  # which fetches it, should this be another machine than the one that merged
     for number, commit in stuck:
         assert number is not None
         if await shop.repository.holds(deployment.commit, commit):
