@@ -609,11 +609,25 @@ async def test_a_rollback_whose_version_did_not_start_is_over_once_a_version_tha
     await house.ended((await house.deployments())[-1][0], "failed")
     assert (await house.now(change)).state is ChangeState.DEPLOYED
     await house.deploy(await house.on_top())
+    last, _ = (await house.deployments())[-1]
+    await house.ended(last, "serving")  # while it is watched, the version before may come back
     assert "is not in the bot any more" not in await house.said()
     for _ in range(2):  # told once
-        await house.ended((await house.deployments())[-1][0], "serving")
+        await house.evolution.confirmed(last)
     assert (await house.now(change)).state is ChangeState.ROLLED_BACK
     assert (await house.said()).count(f"Rolled back: change {change.id} is not in the bot any more") == 1
+
+
+async def test_an_attempt_that_failed_before_the_one_that_serves_is_not_mistaken_for_its_rollback(house: House) -> None:
+    change = await house.approved()
+    failed = "insert into persais.deployments (commit, change_id, state) values (%(commit)s, %(change)s, 'failed')"
+    await house.database.run(failed, {"commit": house.hub.main, "change": change.id})
+    await house.deploy(change)
+    last, _ = (await house.deployments())[-1]
+    await house.ended(last, "serving")
+    await house.evolution.confirmed(last)
+    assert (await house.now(change)).state is ChangeState.DEPLOYED
+    assert "is not in the bot any more" not in await house.said()
 
 
 async def test_a_rollback_that_comes_after_the_return_says_so(house: House) -> None:

@@ -325,6 +325,28 @@ async def test_a_job_that_another_process_has_taken_up_is_that_ones(
     assert await tasks(sql) == []
 
 
+async def test_a_job_whose_worker_was_forgotten_meanwhile_is_begun_again(
+    database: Database, sql: psycopg.AsyncConnection
+) -> None:
+    """Others forget a worker that was not heard of for long, such as that of a machine that was asleep."""
+    tries: list[int] = []
+    done = asyncio.Event()
+
+    async def handler(number: int) -> None:
+        tries.append(number)
+        if len(tries) == 1:
+            await sql.execute("update procrastinate_jobs set worker_id = null")
+        async with database.session() as session:
+            await jobs.hold(session)
+        done.set()
+
+    await put(database, "change", number=1)
+    async with working(database, {"change": handler}):
+        await asyncio.wait_for(done.wait(), 30)
+    assert tries == [1, 1]
+    assert await tasks(sql) == []
+
+
 async def test_an_abandoned_worker_hands_back_what_is_the_leaders_at_once_and_ends_what_chats_wait_for(
     database: Database, sql: psycopg.AsyncConnection
 ) -> None:

@@ -86,6 +86,8 @@ async def working(
             yield take_up
         except Exception:  # the locks are lost that keep others from this process's work
             worker.abandon()
+            if "worker" in tasks:
+                tasks["worker"].cancel()
             raise
         finally:
             for name in sorted(tasks, key=ENDING.index):

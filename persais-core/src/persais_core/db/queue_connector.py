@@ -23,8 +23,9 @@ PAUSE = 0.25  # seconds
 class QueueConnector(PsycopgConnector):
     """Procrastinate's connector, whose statements that ask nothing are made again while connections break.
 
-    All of them may be: they end a job, hand it back, or note that a worker lives or does not. A job that is not there
-    is not this worker's any more: another process has taken it up, or an earlier try was heard after all.
+    All of them may be: they end a job, or note that a worker lives or does not. What hands a job back may be as long as
+    it was not heard: after that the job may be somebody else's. A job that is not there is not this worker's any more:
+    another process has taken it up, or an earlier try was heard after all.
     """
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
@@ -33,8 +34,14 @@ class QueueConnector(PsycopgConnector):
         Raises:
             ConnectorException: Postgres refuses it, or is away for longer.
         """
+        before: int | None = None
         for left in reversed(range(TRIES)):
             try:
+                if "retry_job" in query:
+                    attempts = await self._attempts(arguments["job_id"])
+                    if before is not None and attempts != before:
+                        return
+                    before = attempts
                 await super().execute_query_async(query, **arguments)
                 return
             except exceptions.ConnectorException as error:
@@ -44,6 +51,11 @@ class QueueConnector(PsycopgConnector):
                 if not left or not _has_broken(error.__cause__):
                     raise
             await asyncio.sleep(PAUSE)
+
+    async def _attempts(self, job: int) -> int | None:
+        """How often a job was handed back; None where it is not there."""
+        rows = await self.execute_query_all_async("select attempts from procrastinate_jobs where id = %(job)s", job=job)
+        return rows[0]["attempts"] if rows else None
 
 
 def _has_broken(cause: BaseException | None) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import structlog
+
 from persais_core import audit, errors
 from persais_core.domain.changes import Change, ChangeState
 from persais_core.mechanic import mainline, migrate, recheck
 from persais_core.mechanic.workshop import Workshop
+
+log = structlog.get_logger(__name__)
 
 
 async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
@@ -32,6 +36,9 @@ async def request(shop: Workshop, change: Change, *, user_id: int) -> Change:
             session, current.model_copy(update={"state": ChangeState.DEPLOYING, "platform": shop.deployer.platform})
         )
     async with shop.merging:
+        current = await shop.ledger.get(change.id)
+        if current.merge_commit is not None or current.state is not ChangeState.DEPLOYING:
+            return current  # whoever was merged after it has seen to it
         await _finish_cut_off(shop, but=change)
         try:
             merged = await _merge(shop, change, change.pull_request, change.commit, is_repeated=is_repeated)
@@ -53,7 +60,15 @@ async def _finish_cut_off(shop: Workshop, *, but: Change) -> None:
         is_merging = other.state is ChangeState.DEPLOYING and other.merge_commit is None and not other.called_off
         if other.id == but.id or not is_merging or other.pull_request is None or other.commit is None:
             continue
-        if merged := await _known(shop, other.pull_request, other.commit):
+        try:
+            merged = await shop.forge.merged(other.pull_request, head=other.commit)
+        except errors.ForgeUnavailableError:
+            raise
+        except errors.ForgeError as error:
+            # Its own job tells of it, and others need not wait for what may last.
+            log.warning("whether an earlier change is merged is not known", change=other.id, cause=str(error))
+            continue
+        if merged is not None:
             await _ship(shop, other, merged, user_id=None)
 
 
@@ -102,8 +117,6 @@ async def _ship(shop: Workshop, change: Change, merged: str, *, user_id: int | N
         both = _both(error, *await migrate.taken_back(shop, change))
         return await mainline.reject(shop, change, merged, both)
     async with shop.ledger.changing(change.id) as (session, current):
-        if current.merge_commit is not None:
-            return current  # whoever was merged after it has seen to that
         changed = current.model_copy(update={"merge_commit": merged, "note": None})
         await shop.ledger.write(session, changed)
         await shop.deployer.request(session, commit=merged, change_id=change.id)

@@ -74,7 +74,7 @@ class Evolution:
 
     async def confirmed(self, deployment: int) -> None:
         """A deployment has held while it was watched."""
-        await settle.confirmed(await self._shop(), deployment)
+        await settle.confirmed(await self._shop(), deployment, leaving=self._leaving)
 
     async def rollback(self, what: str, user: int, chat: int, topic: int, key: str | None = None) -> None:
         """Take a deployed change back out of main; its deployment tells when that serves."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from persais_core import audit, errors, texts
@@ -62,7 +63,6 @@ async def finish(shop: Workshop, deployment_id: int, *, leaving: Leaving) -> Non
             change = await _tell_deployed(shop, change, deployment, leaving)
         if change.state is ChangeState.DEPLOYED:
             await branch.clear(shop, change, keep_branch=False)  # also when the first try got no further than the news
-        await _end_rollbacks(shop, deployment, leaving)
     elif is_merge and is_failed:
         if change.state in SHIPPED:
             change = await _take_back(shop, change, deployment, leaving)
@@ -83,11 +83,14 @@ async def _tell_mending(shop: Workshop, deployment: Deployment) -> None:
         await contacts.tell(shop, session, lambda language: texts.say(language, "mending-failed", cause=cause), key=key)
 
 
-async def confirmed(shop: Workshop, deployment_id: int) -> None:
+async def confirmed(shop: Workshop, deployment_id: int, *, leaving: Leaving) -> None:
     """The new version has held while it was watched: what it does not need is put aside now, if that was allowed."""
     async with shop.database.session() as session:
         deployment = await session.get(Deployment, deployment_id)
-    if deployment is None or deployment.change_id is None:
+    if deployment is None:
+        return
+    await _end_rollbacks(shop, deployment, leaving)
+    if deployment.change_id is None:
         return
     change = await shop.ledger.get(deployment.change_id)
     if change.state is not ChangeState.DEPLOYED or deployment.commit != change.merge_commit:
@@ -268,27 +271,40 @@ async def _tell_rollback(shop: Workshop, change: Change, deployment: Deployment,
 
 
 async def _end_rollbacks(shop: Workshop, deployment: Deployment, leaving: Leaving) -> None:
-    """Tell of what was rolled back earlier, in a version that did not start, and has gone with the one that serves."""
+    """Tell of what was rolled back before, in a version that did not start, and has gone with one that has held."""
     assert deployment.id is not None
+    mine = aliased(Deployment)
+    merge = col(ChangeRow.body)["merge_commit"].as_string()
+    # Older than its merge are the attempts that failed before that one; what failed after it is a rollback.
+    merged = (
+        select(func.max(col(mine.id)))
+        .where(col(mine.change_id) == col(ChangeRow.id), col(mine.commit) == merge)
+        .correlate(ChangeRow)
+        .scalar_subquery()
+    )
     async with shop.database.session() as session:
         found = await session.execute(
             select(col(Deployment.change_id), col(Deployment.commit))
             .join(ChangeRow, col(ChangeRow.id) == col(Deployment.change_id))
             .where(
                 col(Deployment.id) < deployment.id,
+                col(Deployment.id) > merged,
                 col(Deployment.state) == "failed",
+                col(Deployment.commit) != merge,
                 col(ChangeRow.state) == ChangeState.DEPLOYED,
-                col(ChangeRow.body)["merge_commit"].as_string() != col(Deployment.commit),
             )
             .order_by(col(Deployment.id))
         )
         stuck = found.all()
-    if stuck:
-        await shop.repository.main()  # which fetches it, should this be another machine than the one that merged
-    for number, commit in stuck:
-        assert number is not None
-        if await shop.repository.holds(deployment.commit, commit):
-            await _tell_rollback(shop, await shop.ledger.get(number), deployment, leaving)
+    try:
+        if stuck:
+            await shop.repository.main()  # which fetches it, should this be another machine than the one that merged
+        for number, commit in stuck:
+            assert number is not None
+            if await shop.repository.holds(deployment.commit, commit):
+                await _tell_rollback(shop, await shop.ledger.get(number), deployment, leaving)
+    except errors.GitError as error:  # the next version that holds looks again
+        log.warning("what was rolled back could not be looked at", cause=str(error))
 
 
 async def _say(session: AsyncSession, change: Change, text: str, key: str) -> None:

@@ -169,8 +169,12 @@ async def hold(session: AsyncSession) -> None:
         raise TakenOverError(number)
 
 
-# In whatever state: what is shielded goes on after its job was handed back, until somebody takes that.
-_HOLD = text("select id from procrastinate_jobs where id = :job and worker_id = :worker for share")
+# In whatever state: what is shielded goes on after its job was handed back, as long as this worker is known. A machine
+# that goes away in the middle must not keep the job from others for longer than a minute.
+_HOLD = text(
+    "select id, set_config('idle_in_transaction_session_timeout', '60s', true) from procrastinate_jobs "
+    "where id = :job and worker_id = :worker for share"
+)
 
 
 class Worker:
@@ -193,12 +197,13 @@ class Worker:
         grace: float = GRACE,
     ) -> None:
         self._database, self._handlers, self._on_dead, self._grace = database, handlers, on_dead, grace
-        self._leader: Library | None = None
+        self._workers: list[Library] = []
 
     def abandon(self) -> None:
         """What is due now when it ends: others may do the Mechanic's jobs already, so those get no time to end here."""
-        if self._leader is not None:
-            self._leader.shutdown_graceful_timeout = 0.0
+        for worker in self._workers:
+            if worker.queues == [LEADERS]:
+                worker.shutdown_graceful_timeout = 0.0
 
     async def run(self, *, alone: bool, leading: asyncio.Event | None = None, vouch: Vouch | None = None) -> None:
         """Work until cancelled; then finish what is running within the grace, and hand back the rest.
@@ -255,8 +260,7 @@ class Worker:
             stalled_worker_timeout=GONE_AFTER,
             delete_jobs="successful",
         )
-        if queue == LEADERS:
-            self._leader = worker
+        self._workers.append(worker)
         running: asyncio.Task[None] = asyncio.create_task(worker.run())  # type: ignore[no-untyped-call]
         try:
             while worker.worker_id is None and not running.done():  # noqa: ASYNC110 - the library has no event for it
@@ -282,8 +286,9 @@ class Worker:
             ) -> procrastinate.RetryDecision | None:
                 if isinstance(exception, ElsewhereError):
                     return procrastinate.RetryDecision(queue=LEADERS)
-                if isinstance(exception, asyncio.CancelledError):
-                    return procrastinate.RetryDecision()  # handed back, so another process may begin it at once
+                if isinstance(exception, asyncio.CancelledError | TakenOverError):
+                    # Handed back, so another process may begin it at once; nothing happens where one has.
+                    return procrastinate.RetryDecision()
                 if on_dead is None and job.attempts + 1 >= _tries(exception):
                     return None
                 pause = min(LONGEST_PAUSE, 2**job.attempts)
@@ -308,6 +313,10 @@ class Worker:
         import procrastinate
 
         stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=0 if everything else LOST_AFTER)
+        if not everything:
+            own = {worker.worker_id for worker in self._workers}
+            # Neither a jump of the clock nor a pause of the machine kills a worker; one that others forgot is None.
+            stalled = [job for job in stalled if job.worker_id is None or job.worker_id not in own]
         if stalled and not everything:
             [living] = await self._database.run(_LIVING, {"vouch": VOUCH_LOCKS, "settled": LOST_AFTER})
             if not living["is_settled"]:
@@ -328,11 +337,13 @@ class Worker:
 # Under a new number, so that its worker, should it live after all, can neither end it nor hand it back. Numbers below
 # zero come first in the queue, as a job that was begun has to: those that came after it wait for its lock.
 _AGAIN = (
-    "with gone as (delete from procrastinate_events where job_id = %(job)s) "
-    "update procrastinate_jobs set id = -nextval(pg_get_serial_sequence('procrastinate_jobs', 'id')), "
+    "with mine as materialized (select id from procrastinate_jobs where id = %(job)s and status = 'doing' "
+    "and worker_id is not distinct from %(worker)s for update skip locked), "
+    "gone as (delete from procrastinate_events using mine where job_id = mine.id) "
+    "update procrastinate_jobs as job set id = -nextval(pg_get_serial_sequence('procrastinate_jobs', 'id')), "
     "worker_id = null, attempts = attempts + 1, scheduled_at = null, "
     "status = (case when abort_requested then 'failed' else 'todo' end)::procrastinate_job_status "
-    "where id = %(job)s and status = 'doing' and worker_id is not distinct from %(worker)s"
+    "from mine where job.id = mine.id"
 )
 
 _LIVING = (
@@ -402,7 +413,8 @@ def _plain(
             except ElsewhereError:
                 raise
             except TakenOverError:
-                log.warning("another process does this job by now, so it ends here")
+                log.warning("another process may do this job by now, so it ends here")
+                raise
             except Exception as error:  # the library retries it, and says so only at a level nobody reads
                 log.exception("a job failed", attempt=context.job.attempts + 1, error_type=type(error).__name__)
                 if on_dead is None or context.job.attempts + 1 < _tries(error):
