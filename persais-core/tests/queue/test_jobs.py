@@ -294,11 +294,12 @@ async def test_a_job_that_another_process_has_taken_up_is_that_ones(
 ) -> None:
     """Its first worker was cut off for a moment, and lives: it may neither write for the job nor end it."""
     told, over = asyncio.Event(), asyncio.Event()
-    begun, written = asyncio.Queue[int](), list[tuple[str, int]]()
+    begun, written = asyncio.Queue[str](), list[tuple[str, int]]()
+    who = iter([("cut off", told), ("next", over), ("next", over)])
 
     async def handler(number: int) -> None:
-        name, until = ("cut off", told) if begun.empty() else ("next", over)
-        await begun.put(number)
+        name, until = next(who)
+        await begun.put(name)
         await until.wait()
         async with database.session() as session:
             await jobs.hold(session)
@@ -307,11 +308,9 @@ async def test_a_job_that_another_process_has_taken_up_is_that_ones(
     await put(database, "change", "lane", number=1)
     await put(database, "change", "lane", number=2)
     async with asyncio.timeout(60), working(database, {"change": handler}):
-        while begun.qsize() < 1:
-            await asyncio.sleep(0.05)
+        assert await begun.get() == "cut off"
         async with working(database, {"change": handler}):
-            while begun.qsize() < 2:
-                await asyncio.sleep(0.05)
+            assert await begun.get() == "next"
             with structlog.testing.capture_logs() as logs:
                 told.set()
                 while "a job that ends here is not this process's any more" not in [log["event"] for log in logs]:

@@ -156,10 +156,9 @@ async def cancel(session: AsyncSession, lock: str) -> None:
 async def hold(session: AsyncSession) -> None:
     """See to it that the present job stays this process's until the transaction ends; outside of one nothing happens.
 
-    Whatever else the transaction locks it must lock first: others lock that before they call a job off.
-
     A process that is cut off from the database for a moment may find that another one does its jobs. What it does not
-    write any more then, it cannot spoil.
+    write any more then, it cannot spoil. Call it after the transaction's other locks: whoever calls a job off has those
+    first.
 
     Raises:
         TakenOverError: another process has taken it up.
@@ -269,7 +268,7 @@ class Worker:
                 await vouch(worker.worker_id)
             await asyncio.wait([running])
         finally:
-            # Told once it lets the jobs end within the grace; told twice it cuts off what still runs.
+            # Told once it lets the jobs end within the grace. Told twice it leaves them, and others take them up.
             await _ended(running, deaf_after=self._grace + DEAF_AFTER)
         await running
 
